@@ -1,0 +1,1 @@
+"""Samples, targets, texts and batches (Sec. 3.1)."""

@@ -1,0 +1,1 @@
+"""Figure 2 (c): the masked transformer decoder."""

@@ -1,0 +1,1 @@
+"""Multi-head attention, perceptrons, position codes: import nothing from the package."""

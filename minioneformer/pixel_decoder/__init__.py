@@ -1,0 +1,1 @@
+"""Figure 2 (a), box "Pixel Decoder"."""

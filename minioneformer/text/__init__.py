@@ -1,0 +1,1 @@
+"""Figure 2 (b), left: tokenizer, task prompt, texts, text mapper."""

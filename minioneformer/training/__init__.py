@@ -1,0 +1,1 @@
+"""Recipes, optimizer, schedules, trainer, checkpoints of a run."""
