@@ -93,7 +93,6 @@ class OneFormerConfig:
         oversample_ratio: Candidate points drawn per point kept.
         importance_sample_ratio: Share of points taken where the prediction is least sure.
         init_std: Standard deviation of the token embedding's initial values.
-        init_xavier_std: Gain of the Xavier initialisation.
         layer_norm_eps: Of the LayerNorms of pixel decoder, queries, decoder and text.
         is_training: Whether the text branch is built.
         use_auxiliary_loss: Whether every decoder layer is supervised.
@@ -135,7 +134,6 @@ class OneFormerConfig:
     oversample_ratio: float = 3.0
     importance_sample_ratio: float = 0.75
     init_std: float = 0.02
-    init_xavier_std: float = 1.0
     layer_norm_eps: float = 1e-5
     is_training: bool = False
     use_auxiliary_loss: bool = True
