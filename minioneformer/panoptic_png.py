@@ -19,6 +19,9 @@ from torch import Tensor
 
 MAX_ID = 256**3 - 1
 
+# what Pillow raises on broken files, depending on where they are broken
+BROKEN_FILE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
 
 def rgb_to_id(rgb: UInt8[Tensor, "3 H W"]) -> Int64[Tensor, "H W"]:
     """Read colours as numbers of base 256, red the lowest digit.
@@ -82,7 +85,7 @@ def read_panoptic_png(path: str | Path) -> Int64[Tensor, "H W"]:
         raise FileNotFoundError(f"no panoptic PNG, got path={str(path)!r}.") from None
     except UnidentifiedImageError:
         raise ValueError(f"not a PNG, got path={str(path)!r}.") from None
-    except (OSError, SyntaxError) as error:
+    except BROKEN_FILE_ERRORS as error:
         raise ValueError(f"broken PNG, got path={str(path)!r}: {error}.") from None
     if mode != "RGB":
         raise ValueError(

@@ -12,7 +12,6 @@ Not here: how a scene is drawn (`data/toy_scene.py`), the layout on disk (`data/
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ class ToyPanoptic(Dataset[PanopticSample]):
     """Scenes of three stuff and five thing classes; sample i is a function of its arguments only.
 
     Args:
-        split: The two splits draw from disjoint random streams.
+        split: "train" or "val"; the two draw from disjoint random streams.
         size: Of the images; with `min_size`, the largest size.
         min_size: When given, each image draws its height and width between this and `size`.
         length: Number of samples. A longer data set starts with the samples of a shorter one.
@@ -51,7 +50,7 @@ class ToyPanoptic(Dataset[PanopticSample]):
     def __init__(
         self,
         *,
-        split: Literal["train", "val"] = "train",
+        split: str = "train",
         size: tuple[int, int] = (64, 64),
         min_size: tuple[int, int] | None = None,
         length: int = 1000,

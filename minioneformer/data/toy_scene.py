@@ -48,12 +48,22 @@ class _Thing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
-    label: int | None  # None: void
+class Layer:
+    """One stuff band or thing, inside its bounding box.
+
+    Args:
+        label: Of its class; None for void.
+        rows: Of the box, in the image.
+        columns: Of the box, in the image.
+        coverage: How much of each pixel it fills, 0 to 1; smooth at its edge.
+        paint: RGB, about 0 to 255.
+    """
+
+    label: int | None
     rows: slice
     columns: slice
-    coverage: Float32[np.ndarray, "h w"]  # 0 .. 1, the smooth edge included
-    paint: Float32[np.ndarray, "3 h w"]  # 0 .. 255
+    coverage: Float32[np.ndarray, "h w"]
+    paint: Float32[np.ndarray, "3 h w"]
 
 
 def draw_scene(
@@ -74,14 +84,14 @@ def draw_scene(
     layers = _stuff_layers(rng, height, width)
     for thing in _draw_things(rng, height, width, max_objects):
         layers.append(_thing_layer(thing, height, width, color_overlap))
-    visible = _keep_visible(layers, height, width)
+    visible = keep_visible(layers, height, width)
 
     image = _paint([layers[0], *visible], rng, height, width)
     segment_map, segments = _annotate(visible, height, width)
     return image, segment_map, segments
 
 
-def _stuff_layers(rng: np.random.Generator, height: int, width: int) -> list[_Layer]:
+def _stuff_layers(rng: np.random.Generator, height: int, width: int) -> list[Layer]:
     """Two or three bands; the first covers the image, each further one lies over the lower part."""
     u = rng.random((4, 9)).tolist()
     names = ["sky", "grass", "water"] if u[3][0] < 0.5 else ["sky", "water", "grass"]
@@ -109,7 +119,7 @@ def _stuff_layers(rng: np.random.Generator, height: int, width: int) -> list[_La
                 + 0.06 * bump * wave
             )
             coverage = np.clip((y - border) * unit + 0.5, 0.0, 1.0)
-        layers.append(_Layer(label, slice(0, height), slice(0, width), coverage, paint))
+        layers.append(Layer(label, slice(0, height), slice(0, width), coverage, paint))
     return layers
 
 
@@ -167,7 +177,7 @@ def _draw_things(
     return things
 
 
-def _thing_layer(thing: _Thing, height: int, width: int, color_overlap: float) -> _Layer:
+def _thing_layer(thing: _Thing, height: int, width: int, color_overlap: float) -> Layer:
     """The thing in its bounding box; the box is empty when the thing lies outside the image."""
     reach = 1.25 * thing.radius + 1.0
     top, bottom = (min(height, max(0, round(thing.y + side))) for side in (-reach, reach))
@@ -190,19 +200,28 @@ def _thing_layer(thing: _Thing, height: int, width: int, color_overlap: float) -
         label, hsv = len(STUFF) + index, (hue % 1.0, thing.saturation, thing.value)
     color = 255.0 * np.array(colorsys.hsv_to_rgb(*hsv), np.float32)
     coverage = np.clip(0.5 - distance, 0.0, 1.0)
-    return _Layer(
+    return Layer(
         label, slice(top, bottom), slice(left, right), coverage, color[:, None, None] * shade
     )
 
 
-def _keep_visible(layers: list[_Layer], height: int, width: int) -> list[_Layer]:
+def keep_visible(layers: list[Layer], height: int, width: int) -> list[Layer]:
     """Drop the layers of which too little can be seen; what lies behind them then shows.
 
-    subtle: from front to back. Whether a layer is kept depends only on the kept layers in front
-    of it, so one pass suffices.
+    Args:
+        layers: Back to front.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+
+    Returns:
+        Those of which at least `MIN_VISIBLE_PIXELS` pixels show, back to front.
+
+    Example:
+        A disc of 9 pixels is dropped, and no longer hides what it lay upon.
     """
     free = np.ones((height, width), bool)
     kept = []
+    # subtle: front to back, so that a layer is judged by the kept layers in front of it only
     for layer in reversed(layers):
         seen = free[layer.rows, layer.columns] & (layer.coverage >= 0.5)
         if np.count_nonzero(seen) >= MIN_VISIBLE_PIXELS:
@@ -212,7 +231,7 @@ def _keep_visible(layers: list[_Layer], height: int, width: int) -> list[_Layer]
 
 
 def _annotate(
-    layers: list[_Layer], height: int, width: int
+    layers: list[Layer], height: int, width: int
 ) -> tuple[Int64[np.ndarray, "H W"], tuple[Segment, ...]]:
     """Ids 1, 2, ... from back to front: stuff first, then things; void keeps `VOID_ID`."""
     segment_map = np.full((height, width), VOID_ID, np.int64)
@@ -226,7 +245,7 @@ def _annotate(
     return segment_map, tuple(segments)
 
 
-def _paint(layers: list[_Layer], rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _paint(layers: list[Layer], rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Blend back to front, then noise."""
     noise = 2.0 + 8.0 * rng.random()
     image = np.zeros((3, height, width), np.float32)
