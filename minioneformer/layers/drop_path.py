@@ -1,0 +1,60 @@
+"""Stochastic depth: skip a residual branch for some samples while training.
+
+Paper: Deep Networks with Stochastic Depth (arXiv 1603.09382); in OneFormer (arXiv 2211.06220)
+part of the backbone, Sec. 4.1. Not drawn in Figure 2.
+
+Not here: which rate a block gets (`backbone/swin.py` raises it linearly over the blocks).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class DropPath(nn.Module):
+    """Zeroes whole samples of a batch and scales up the others, so that the mean stays.
+
+    The identity in evaluation and at rate 0. The draw comes from the global generator of the
+    input's device, so `torch.manual_seed` repeats it.
+
+    Args:
+        rate: Probability that a sample is dropped, in [0, 1).
+
+    Raises:
+        ValueError: If `rate` is not in [0, 1).
+
+    Example:
+        At rate 0.75 one sample in four survives, and what survives is multiplied by
+        1 / (1 - 0.75) = 4.
+    """
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(
+                f"rate must be in [0, 1), got {rate=}. A branch that never runs is better left out."
+            )
+        self.rate = rate
+
+    def forward(self, x: Float[Tensor, B *features]) -> Float[Tensor, B *features]:
+        """Drop samples of a residual branch.
+
+        Args:
+            x: Output of the branch, before it is added to its input.
+
+        Returns:
+            For each sample either zeros or the sample divided by 1 - rate.
+        """
+        if self.rate == 0.0 or not self.training:
+            return x
+        keep = 1.0 - self.rate
+        per_sample = (len(x),) + (1,) * (x.ndim - 1)
+        survives = torch.rand(per_sample, device=x.device) < keep  # (B, 1, ...)
+        # subtle: the scale goes into the small tensor, so that the large one is read once.
+        return x * (survives / keep).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """The rate, for printed models."""
+        return f"rate={self.rate:.3g}"
