@@ -92,8 +92,14 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for(make_stream):
     assert not same(forward[0], forward[1])
 
 
-def test_another_seed_gives_another_stream(make_stream):
-    assert not same(make_stream(seed=0)[0], make_stream(seed=1)[0])
+def test_another_seed_gives_another_order_other_tasks_and_other_crops(make_stream):
+    one, other = make_stream(batch_size=5, seed=0)[0], make_stream(batch_size=5, seed=1)[0]
+    assert one.image_ids != other.image_ids
+    assert one.tasks != other.tasks
+
+    # of a single image the order says nothing
+    alone = [make_stream(length=1, batch_size=1, seed=seed)[0] for seed in (0, 1)]
+    assert not torch.equal(alone[0].images, alone[1].images)
 
 
 def test_workers_make_the_same_batches_in_the_same_order(make_stream):

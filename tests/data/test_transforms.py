@@ -242,10 +242,21 @@ def test_the_saturation_is_scaled_half_of_the_times_and_at_most_by_half():
     assert saturation.min() > 0.5 * 0.758 - 0.03
 
 
-def test_a_saturation_of_one_half_scaled_by_hand():
-    image = torch.tensor([200, 160, 100], dtype=torch.uint8)[:, None, None]
-    for factor, expected in [(0.5, (200, 180, 150)), (1.5, (200, 140, 50)), (1.0, (200, 160, 100))]:
-        assert transforms._scale_saturation(image, factor).flatten().tolist() == list(expected)
+@pytest.mark.parametrize(
+    ("before", "factor", "after"),
+    [
+        ((200, 160, 100), 0.5, (200, 180, 150)),
+        ((200, 160, 100), 1.0, (200, 160, 100)),
+        ((200, 160, 100), 1.5, (200, 140, 50)),
+        ((200, 100, 0), 1.5, (200, 100, 0)),  # saturation is 1 already
+        ((200, 120, 40), 1.5, (200, 100, 0)),  # 0.8 becomes 1, not 1.2
+        ((90, 90, 90), 1.5, (90, 90, 90)),
+        ((0, 0, 0), 1.5, (0, 0, 0)),
+    ],
+)
+def test_a_saturation_scaled_by_hand(before, factor, after):
+    image = torch.tensor(before, dtype=torch.uint8)[:, None, None]
+    assert transforms._scale_saturation(image, factor).flatten().tolist() == list(after)
 
 
 @settings(max_examples=25, deadline=None)
