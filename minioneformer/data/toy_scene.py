@@ -149,7 +149,7 @@ def _draw_things(
     things: list[_Thing] = []
     for kind, which, hue, x, y, size, turn, saturation, value in u[:number]:
         shape = THINGS[int(which * len(THINGS))] if kind > 0.04 else PEBBLE
-        radius = unit * 0.055 * 4.6**size  # diameter 0.11 .. 0.5 of the shorter side
+        radius = unit * 0.075 * 3.6**size  # diameter 0.15 .. 0.54 of the shorter side
         hue = 2.0 * hue - 1.0
         center_x = width * (1.1 * x - 0.05)
         center_y = height * (1.1 * y - 0.05)

@@ -114,7 +114,7 @@ class TransformerDecoder(nn.Module):
         keys, values = [], []
         for level, feature in enumerate(features):
             size = (feature.shape[-2], feature.shape[-1])
-            position = sine_position_encoding(size, feature.shape[1], feature.device)
+            position = sine_position_encoding(size, feature.shape[1], feature.device, feature.dtype)
             value = rearrange(feature, "b c h w -> b (h w) c") + self.level_embedding.weight[level]
             values.append(value)
             keys.append(value + rearrange(position, "1 c h w -> 1 (h w) c"))

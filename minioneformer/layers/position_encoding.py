@@ -21,7 +21,10 @@ EPSILON = 1e-6
 
 @functools.lru_cache(maxsize=64)
 def sine_position_encoding(
-    size: tuple[int, int], dim: int, device: torch.device
+    size: tuple[int, int],
+    dim: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "1 C H W"]:
     r"""Encode the place of each cell by sines and cosines, $y$ in the first half of the channels.
 
@@ -33,9 +36,10 @@ def sine_position_encoding(
         size: (H, W) in cells.
         dim: Channels, a multiple of 4.
         device: Where the result lives.
+        dtype: Of the features it is added to; half precision is raised to float32.
 
     Returns:
-        One encoding for a whole batch, float32. It is cached: do not write into it.
+        One encoding for a whole batch. It is cached: do not write into it.
 
     Raises:
         ValueError: If `dim` is no multiple of 4.
@@ -46,19 +50,20 @@ def sine_position_encoding(
     """
     if dim % 4:
         raise ValueError(f"dim must be a multiple of 4, got {dim=}.")
+    dtype = torch.promote_types(dtype, torch.float32)
     # subtle: a tensor born in inference mode could never enter a later training step.
     with torch.inference_mode(False), torch.no_grad():
-        y, x = (_encode_axis(length, dim // 2, device) for length in size)  # (H, C/2), (W, C/2)
+        y, x = (_encode_axis(length, dim // 2, device, dtype) for length in size)  # (H, C/2), (W, C/2)
         height, width = size
         y_map = y.T[:, :, None].expand(-1, height, width)  # (C/2, H, W)
         x_map = x.T[:, None, :].expand(-1, height, width)
         return torch.cat([y_map, x_map])[None].contiguous()  # (1, C, H, W)
 
 
-def _encode_axis(length: int, dim: int, device: torch.device) -> Tensor:
-    position = torch.arange(1, length + 1, dtype=torch.float32, device=device)
+def _encode_axis(length: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    position = torch.arange(1, length + 1, dtype=dtype, device=device)
     angle = position / (length + EPSILON) * 2 * math.pi  # (length,)
-    channel = torch.arange(dim, dtype=torch.float32, device=device)
+    channel = torch.arange(dim, dtype=dtype, device=device)
     period = TEMPERATURE ** (2 * (channel // 2) / dim)
     phase = angle[:, None] / period  # (length, dim)
     is_even = torch.arange(dim, device=device) % 2 == 0

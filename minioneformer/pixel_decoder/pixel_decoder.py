@@ -139,6 +139,6 @@ class PixelDecoder(nn.Module):
         codes = []
         for level, embedding in zip(levels, self.level_embedding, strict=True):
             size = (level.shape[-2], level.shape[-1])
-            sine = sine_position_encoding(size, level.shape[1], level.device)
+            sine = sine_position_encoding(size, level.shape[1], level.device, level.dtype)
             codes.append(rearrange(sine, "1 c h w -> 1 (h w) c") + embedding)
         return torch.cat(codes, dim=1)  # (1, S, C)

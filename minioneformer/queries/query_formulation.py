@@ -146,7 +146,9 @@ class QueryFormulation(nn.Module):
             Object queries; row N - 1 is the task token.
         """
         size = (mask_features.shape[-2], mask_features.shape[-1])
-        position = sine_position_encoding(size, task_token.shape[1], mask_features.device)
+        position = sine_position_encoding(
+            size, task_token.shape[1], mask_features.device, mask_features.dtype
+        )
         values = rearrange(position, "1 c h w -> 1 (h w) c")
         # subtle: content enters the keys only (see Fidelity).
         content = rearrange(self.input_projection(mask_features), "b c h w -> b (h w) c")
