@@ -50,15 +50,16 @@ def test_neighbouring_ids_stay_apart_under_autocast():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_model_cast_as_a_whole_still_reads_exact_ids(dtype):
-    mlp = TaskMLP(context_length=7, hidden_dim=5).to(dtype)
-    precise = TaskMLP(context_length=7, hidden_dim=5).double()
-    precise.load_state_dict(mlp.state_dict())
-    task_token = mlp(PUBLISHED)
+    """518 - 517 is 1; rounded to bfloat16 it is 520 - 516, and float16 loses 49407 - 49406."""
+    mlp = TaskMLP(context_length=4, hidden_dim=2)
+    with torch.no_grad():
+        for parameter in mlp.parameters():
+            parameter.zero_()
+        mlp.mlp.layers[0].weight.copy_(torch.tensor([[1.0, -1, 0, 0], [0, 0, 1, -1]]))
+        mlp.mlp.layers[1].weight.copy_(torch.eye(2))
+    task_token = mlp.to(dtype)(torch.tensor([[518, 517, 49407, 49406]]))
     assert task_token.dtype == dtype
-    rounding = torch.finfo(dtype).eps + 1e-5 * (dtype != torch.float64)
-    torch.testing.assert_close(
-        task_token.double(), precise(PUBLISHED), rtol=rounding, atol=1000 * rounding
-    )
+    assert task_token.tolist() == [[1.0, 1.0]]
 
 
 def test_gradients_reach_the_weights():

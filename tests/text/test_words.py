@@ -34,6 +34,9 @@ def test_no_character_of_the_alphabet_is_a_blank_or_invisible():
 
 def test_cleaning_repairs_unescapes_squeezes_and_lowers():
     assert clean_text(" A  Photo &amp;amp; more\n") == "a photo & more"
+    # ftfy leaves entities alone where there is a "<"; then two levels are resolved, no third.
+    assert clean_text("<&amp;amp;") == "<&"
+    assert clean_text("<&amp;amp;amp;") == "<&amp;"
     assert clean_text("schÃ¶n") == "schön"
     assert clean_text("it\u2019s") == "it's"
     assert clean_text("\t \n") == ""
