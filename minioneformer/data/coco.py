@@ -152,7 +152,7 @@ class CocoPanoptic(Dataset[PanopticSample]):
 
 def _check_ids(segment_map: Int[Tensor, "H W"], segments: Sequence[Segment], path: Path) -> None:
     """Refuse a PNG and a list of segments that do not name the same ids."""
-    painted = set(segment_map.unique().tolist()) - {VOID_ID}
+    painted = set(segment_map.unique_consecutive().tolist()) - {VOID_ID}
     listed = {segment.id for segment in segments}
     if painted - listed:
         raise ValueError(

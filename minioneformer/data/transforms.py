@@ -227,7 +227,8 @@ def _replace(
     sample: PanopticSample, image: UInt8[Tensor, "3 H W"], segment_map: Int[Tensor, "H W"]
 ) -> PanopticSample:
     """Put other pixels into a sample; segments without a pixel go, areas are forgotten."""
-    visible = set(segment_map.unique().tolist())
+    # unique_consecutive shortens the runs that segments make, and needs no sorting
+    visible = set(segment_map.unique_consecutive().tolist())
     segments = tuple(
         dataclasses.replace(segment, area=None)
         for segment in sample.segments
