@@ -113,11 +113,7 @@ class Trainer:
         callbacks: Sequence[Callable[[Mapping[str, int | float]], None]] = (),
         progress: bool | None = None,
     ) -> None:
-        if min(total_steps, accumulate, checkpoint_every, keep_checkpoints) < 1:
-            raise ValueError(
-                "total_steps, accumulate, checkpoint_every and keep_checkpoints must be >= 1, "
-                f"got {total_steps=}, {accumulate=}, {checkpoint_every=}, {keep_checkpoints=}."
-            )
+        _check_counts(total_steps, accumulate, checkpoint_every, keep_checkpoints)
         if clip_norm is not None and clip_norm <= 0:
             raise ValueError(f"clip_norm must be > 0, or None for no clipping, got {clip_norm=}.")
         if autocast not in (None, "bf16"):
@@ -141,13 +137,13 @@ class Trainer:
         self.logbook = Logbook(folder=self.folder)
         self.parameters = _optimized_parameters(optimizer, model)
         # What must not change between a run and its continuation, as JSON would give it back.
-        numbers: dict[str, Any] = {
+        settings = {
             "accumulate": accumulate,
             "clip_norm": clip_norm,
             "autocast": autocast,
+            "schedule": dataclasses.asdict(schedule),
         }
-        numbers["schedule"] = dataclasses.asdict(schedule)
-        self.identity = json.loads(json.dumps({"recipe": dict(recipe), "trainer": numbers}))
+        self.identity = json.loads(json.dumps({"recipe": dict(recipe), "trainer": settings}))
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._previous_grad_norm: float | None = None
@@ -326,6 +322,16 @@ class Trainer:
                 callback(row)
         if self.callbacks:
             self.model.train()
+
+
+def _check_counts(
+    total_steps: int, accumulate: int, checkpoint_every: int, keep_checkpoints: int
+) -> None:
+    if min(total_steps, accumulate, checkpoint_every, keep_checkpoints) < 1:
+        raise ValueError(
+            "total_steps, accumulate, checkpoint_every and keep_checkpoints must be >= 1, "
+            f"got {total_steps=}, {accumulate=}, {checkpoint_every=}, {keep_checkpoints=}."
+        )
 
 
 def _optimized_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[Tensor]:

@@ -24,9 +24,13 @@ def make_batch(number, text=True):
 
 def loader_from(first):
     torch.rand(1)
-    for number in range(first, 6):
-        torch.rand(1)
-        yield make_batch(number)
+
+    def batches():
+        for number in range(first, 6):
+            torch.rand(1)
+            yield make_batch(number)
+
+    return batches()
 
 
 def test_batches_come_from_the_first_number_on():
