@@ -11,7 +11,9 @@ Not here: what a block does (`backbone/swin_block.py`), pretrained weights (`che
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -91,8 +93,7 @@ class SwinStage(nn.Module):
     Args:
         blocks: Alternately unshifted and shifted.
         downsample: To the next stage; None in the last.
-        checkpoint_blocks: Whether to recompute each block in the backward pass instead of keeping
-            what is inside it.
+        checkpoint_blocks: Whether to recompute each block in the backward pass.
     """
 
     def __init__(
@@ -116,8 +117,8 @@ class SwinStage(nn.Module):
             x: The map of this stage.
 
         Returns:
-            The map after the blocks, and the map that the next stage starts from (the same one
-            in the last stage).
+            The map after the blocks, and the one that the next stage starts from; in the last
+            stage the same.
         """
         for block in self.blocks:
             x = checkpoint(block, x, use_reentrant=False) if self.checkpoint_blocks else block(x)
@@ -145,8 +146,9 @@ class SwinTransformer(nn.Module):
             divide the channels of their stage, or if `window_size` is not positive.
 
     Fidelity:
-        Official code: no known difference. The plain Swin of transformers shrinks window and
-        shift on small maps; neither the official code nor this one does.
+        Official code: none but the value that keeps shifted cells apart (`shifted_window_mask`).
+        The plain Swin of transformers shrinks window and shift on small maps; neither the
+        official code nor this one does.
     """
 
     def __init__(
@@ -168,32 +170,31 @@ class SwinTransformer(nn.Module):
             raise ValueError(
                 f"depths and num_heads need four entries each, got {depths=}, {num_heads=}."
             )
+        dims = [embed_dim * 2**stage for stage in range(len(depths))]
+        self.out_channels = dict(zip(FEATURE_NAMES, dims, strict=True))
         self.patch_embed = PatchEmbed(
             num_channels=num_channels, embed_dim=embed_dim, layer_norm_eps=layer_norm_eps
         )
-        dims = [embed_dim * 2**stage for stage in range(len(depths))]
-        rates = iter(_drop_path_rates(drop_path_rate, sum(depths)))
+        make_block = partial(
+            SwinBlock,
+            window_size=window_size,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            layer_norm_eps=layer_norm_eps,
+        )
         self.stages = nn.ModuleList()
-        for dim, depth, heads in zip(dims, depths, num_heads, strict=True):
+        rates = _drop_path_rates(drop_path_rate, depths)
+        for dim, heads, stage_rates in zip(dims, num_heads, rates, strict=True):
+            shifts = itertools.cycle((0, window_size // 2))
             blocks = [
-                SwinBlock(
-                    dim=dim,
-                    num_heads=heads,
-                    window_size=window_size,
-                    shift=window_size // 2 if index % 2 == 1 else 0,
-                    mlp_ratio=mlp_ratio,
-                    qkv_bias=qkv_bias,
-                    drop_path_rate=next(rates),
-                    layer_norm_eps=layer_norm_eps,
-                )
-                for index in range(depth)
+                make_block(dim=dim, num_heads=heads, shift=shift, drop_path_rate=rate)
+                for shift, rate in zip(shifts, stage_rates, strict=False)  # shifts never end
             ]
             is_last = dim == dims[-1]
             merging = None if is_last else PatchMerging(dim=dim, layer_norm_eps=layer_norm_eps)
             self.stages.append(
                 SwinStage(blocks=blocks, downsample=merging, checkpoint_blocks=checkpoint_blocks)
             )
-        self.out_channels = dict(zip(FEATURE_NAMES, dims, strict=True))
         self.norms = nn.ModuleDict(
             {name: nn.LayerNorm(dim, eps=layer_norm_eps) for name, dim in self.out_channels.items()}
         )
@@ -243,9 +244,11 @@ class SwinTransformer(nn.Module):
         )
 
 
-def _drop_path_rates(last: float, num_blocks: int) -> list[float]:
-    """From 0 at the first block linearly to `last` at the last."""
-    return [last * block / max(num_blocks - 1, 1) for block in range(num_blocks)]
+def _drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
+    """From 0 at the first block of all linearly to `last` at the last, one list per stage."""
+    num_blocks = sum(depths)
+    rates = iter([last * block / max(num_blocks - 1, 1) for block in range(num_blocks)])
+    return [list(itertools.islice(rates, depth)) for depth in depths]
 
 
 def _init_linear(module: nn.Module) -> None:

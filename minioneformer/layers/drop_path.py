@@ -38,7 +38,7 @@ class DropPath(nn.Module):
             )
         self.rate = rate
 
-    def forward(self, x: Float[Tensor, B *features]) -> Float[Tensor, B *features]:
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Drop samples of a residual branch.
 
         Args:
