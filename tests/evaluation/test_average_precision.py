@@ -76,8 +76,10 @@ def test_the_docstring_example_of_iou_seven_tenths():
 
 def test_stuff_takes_no_part_on_either_side():
     both = torch.cat([row(0, 10), row(10, 15)])
-    result = measure((found(both, [0, 1], [0.2, 0.9]), SEGMENT_MAP, CAT_AND_SKY))
-    assert result.ap == pytest.approx(1.0)
+    metric = AveragePrecision(CLASSES)
+    metric.update(found(both, [0, 1], [0.2, 0.9]), SEGMENT_MAP, CAT_AND_SKY)
+    assert metric.compute().ap == pytest.approx(1.0)
+    assert len(metric.detections) == len(metric.annotations) == 1
 
 
 def test_crowds_are_not_missed_and_excuse_what_lies_in_them():

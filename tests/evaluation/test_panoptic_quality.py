@@ -142,36 +142,36 @@ def random_map(rng, segments, classes, crowds=False, size=(7, 9)):
     return segment_map, pairs, crowd_ids
 
 
-def loop_counters(predicted, predicted_pairs, annotated, pairs, crowds, label):
-    """The rules of the measure, one pair and one pixel set at a time."""
-    pixels = [(y, x) for y in range(len(annotated)) for x in range(len(annotated[0]))]
+def pixels_of(id_map, segment_id):
+    return {(y, x) for y, row in enumerate(id_map) for x, i in enumerate(row) if i == segment_id}
 
-    def where(id_map, i):
-        return {p for p in pixels if id_map[p[0]][p[1]] == i}
 
-    void, tp, iou_sum, matched = where(annotated, 0), 0, 0.0, set()
-    for true_id, true_label in pairs:
-        for found_id, found_label in predicted_pairs:
-            if true_id in crowds or not true_label == found_label == label:
-                continue
-            a, b = where(annotated, true_id), where(predicted, found_id)
+def loop_matches(predicted, predicted_pairs, annotated, pairs, crowds, label):
+    """Every matched pair of a class with its IoU, by comparing pixel sets."""
+    void, matches = pixels_of(annotated, 0), {}
+    for true_id in (i for i, own in pairs if own == label and i not in crowds):
+        for found_id in (i for i, own in predicted_pairs if own == label):
+            a, b = pixels_of(annotated, true_id), pixels_of(predicted, found_id)
             iou = len(a & b) / len((a | b) - (b & void))
             if iou > 0.5:
-                tp, iou_sum = tp + 1, iou_sum + iou
-                matched |= {("true", true_id), ("found", found_id)}
-    fn = sum(lab == label and i not in crowds and ("true", i) not in matched for i, lab in pairs)
+                matches[true_id, found_id] = iou
+    return matches
+
+
+def loop_counters(predicted, predicted_pairs, annotated, pairs, crowds, label):
+    """The rules of the measure, one pair and one pixel set at a time."""
+    matches = loop_matches(predicted, predicted_pairs, annotated, pairs, crowds, label)
+    matched_true, matched_found = {t for t, _ in matches}, {f for _, f in matches}
+    missed = {i for i, own in pairs if own == label and i not in crowds} - matched_true
+    own_crowds = [i for i, own in pairs if own == label and i in crowds]
+    excuse = pixels_of(annotated, 0)
+    for crowd_id in own_crowds[-1:]:
+        excuse |= pixels_of(annotated, crowd_id)
     fp = 0
-    for found_id, found_label in predicted_pairs:
-        if found_label != label or ("found", found_id) in matched:
-            continue
-        excuse = set(void)
-        for i, lab in reversed(pairs):
-            if i in crowds and lab == label:
-                excuse |= where(annotated, i)
-                break
-        b = where(predicted, found_id)
+    for found_id in {i for i, own in predicted_pairs if own == label} - matched_found:
+        b = pixels_of(predicted, found_id)
         fp += len(b & excuse) / len(b) <= 0.5
-    return tp, fp, fn, iou_sum
+    return len(matches), fp, len(missed), sum(matches.values())
 
 
 @settings(max_examples=25, deadline=None)
