@@ -170,3 +170,10 @@ def test_a_prediction_of_another_form_is_refused():
     wrong = {"panoptic": Oracle().answer(SAMPLES[0], "semantic", True)}
     with pytest.raises(TypeError, match="must give a PanopticPrediction, got SemanticPrediction"):
         Evaluator(CLASSES, forms=("panoptic",)).update(wrong, SAMPLES[0])
+
+
+def test_progress_is_drawn_only_when_asked_for(capsys):
+    evaluate(Oracle(), SAMPLES, categories=CLASSES, tasks=("semantic",))
+    assert capsys.readouterr() == ("", "")
+    evaluate(Oracle(), SAMPLES, categories=CLASSES, tasks=("semantic",), progress=True)
+    assert "evaluate" in capsys.readouterr().err
