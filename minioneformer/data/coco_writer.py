@@ -12,7 +12,6 @@ Not here: reading it back (`data/coco.py`), the colour code of the PNGs (`panopt
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
 
+from minioneformer.atomic import write_text_atomically
 from minioneformer.panoptic_png import write_panoptic_png
 from minioneformer.structures import VOID_ID, Category, PanopticSample
 
@@ -90,7 +90,7 @@ def write_coco_panoptic(
         "annotations": annotations,
         "categories": [_category_row(category) for category in categories],
     }
-    _write_json(json_path, content)
+    write_text_atomically(json_path, json.dumps(content))
     return json_path
 
 
@@ -147,10 +147,3 @@ def _category_row(category: Category) -> dict[str, Any]:
         "isthing": int(category.is_thing),
         "color": list(category.color),
     }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """All or nothing: a reader never sees half a file."""
-    unfinished = path.with_suffix(".json.part")
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(unfinished, path)
