@@ -60,6 +60,7 @@ class SwinConfig:
     layer_norm_eps: float = 1e-5
 
     def __post_init__(self) -> None:
+        """Refuse sizes that do not fit together."""
         _require(
             len(self.depths) == len(self.num_heads) == EMBED_STAGES,
             f"depths and num_heads need {EMBED_STAGES} entries each, "
@@ -157,6 +158,7 @@ class OneFormerConfig:
     query_dec_layers: int = 2
 
     def __post_init__(self) -> None:
+        """Refuse sizes that do not fit together."""
         _require(
             self.conv_dim == self.hidden_dim,
             f"conv_dim must equal hidden_dim, got {self.conv_dim=}, {self.hidden_dim=}.",
@@ -214,8 +216,10 @@ class OneFormerConfig:
         check_fields(cls, values)
         if "id2label" in values:
             values["id2label"] = {int(k): v for k, v in values["id2label"].items()}
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in backbone.items()}
-        return cls(backbone_config=SwinConfig(**lists), **values)
+        swin: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in backbone.items()
+        }
+        return cls(backbone_config=SwinConfig(**swin), **values)
 
 
 def check_fields(config_class: type, values: Mapping[str, Any]) -> None:

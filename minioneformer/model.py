@@ -203,7 +203,7 @@ def _build_text_mapper(config: OneFormerConfig) -> TextMapper:
         context_length=config.text_encoder_context_length,
         width=config.text_encoder_width,
         num_layers=config.text_encoder_num_layers,
-        num_heads=max(1, config.text_encoder_width // 64),
+        layer_norm_eps=config.layer_norm_eps,
         init_std=config.init_std,
     )
     return TextMapper(

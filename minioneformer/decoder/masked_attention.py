@@ -52,5 +52,6 @@ def blocked_outside_mask(
     """
     logits = torch.einsum("bnc,bchw->bnhw", mask_embeddings.detach(), resized_mask_features)
     blocked = (logits < 0).flatten(2)  # (B, N, h * w)
-    # subtle: softmax over a fully blocked row is NaN, so such rows are opened.
+    # subtle: softmax over a fully blocked row is 0 / 0 (NaN before torch 2.5, then nothing is
+    # read), so such rows are opened.
     return blocked & ~blocked.all(dim=-1, keepdim=True)

@@ -117,5 +117,6 @@ class TransformerDecoder(nn.Module):
             position = sine_position_encoding(size, feature.shape[1], feature.device, feature.dtype)
             value = rearrange(feature, "b c h w -> b (h w) c") + self.level_embedding.weight[level]
             values.append(value)
-            keys.append(value + rearrange(position, "1 c h w -> 1 (h w) c"))
+            key = value + rearrange(position, "1 c h w -> 1 (h w) c")
+            keys.append(key.to(value.dtype))
         return keys, values

@@ -66,7 +66,8 @@ class MultiHeadAttention(nn.Module):
             key: What is compared; a batch of one serves all images.
             value: What is read; a batch of one serves all images.
             blocked_mask: True where a query may not attend to a key, for all heads. A row that
-                is True everywhere gives NaN: open it first (`decoder/masked_attention.py`).
+                is True everywhere reads nothing, or NaN before torch 2.5: open it first
+                (`decoder/masked_attention.py`).
 
         Returns:
             One row per query.

@@ -8,18 +8,19 @@ Not here: learned level embeddings, which the pixel decoder and the decoder add 
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from minioneformer.layers.cached_by_size import cached_by_size
+
 TEMPERATURE = 10000.0
 EPSILON = 1e-6
 
 
-@functools.lru_cache(maxsize=64)
+@cached_by_size
 def sine_position_encoding(
     size: tuple[int, int],
     dim: int,
@@ -51,13 +52,11 @@ def sine_position_encoding(
     if dim % 4:
         raise ValueError(f"dim must be a multiple of 4, got {dim=}.")
     dtype = torch.promote_types(dtype, torch.float32)
-    # subtle: a tensor born in inference mode could never enter a later training step.
-    with torch.inference_mode(False), torch.no_grad():
-        y, x = (_encode_axis(length, dim // 2, device, dtype) for length in size)  # (H, C/2), (W, C/2)
-        height, width = size
-        y_map = y.T[:, :, None].expand(-1, height, width)  # (C/2, H, W)
-        x_map = x.T[:, None, :].expand(-1, height, width)
-        return torch.cat([y_map, x_map])[None].contiguous()  # (1, C, H, W)
+    y, x = (_encode_axis(length, dim // 2, device, dtype) for length in size)  # (H, C/2), (W, C/2)
+    height, width = size
+    y_map = y.T[:, :, None].expand(-1, height, width)  # (C/2, H, W)
+    x_map = x.T[:, None, :].expand(-1, height, width)
+    return torch.cat([y_map, x_map])[None].contiguous()  # (1, C, H, W)
 
 
 def _encode_axis(length: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -46,7 +46,8 @@ class Criterion(nn.Module):
         importance_ratio: Share of points taken where the prediction is least sure.
 
     Raises:
-        ValueError: If `temperature` is not positive.
+        ValueError: If `temperature` or `no_object_weight` is not positive (a batch without
+            objects would be 0 / 0), or `num_points` is below 1.
     """
 
     class_weights: Tensor
@@ -68,6 +69,8 @@ class Criterion(nn.Module):
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature=}.")
+        if no_object_weight <= 0:
+            raise ValueError(f"no_object_weight must be positive, got {no_object_weight=}.")
         self.num_classes = num_classes
         self.class_weight = class_weight
         self.mask_weight = mask_weight
@@ -130,11 +133,13 @@ class Criterion(nn.Module):
             suffix "_0", "_1" ... of the earlier ones, and "loss_contrastive".
 
         Raises:
-            ValueError: If a matching cost is not finite.
+            ValueError: If there is not one target per image, their sizes differ, a label is not
+                in 0 .. K-1, or a matching cost is not finite.
         """
         # Losses are float32 whatever autocast does outside.
         with torch.autocast(predictions[0].class_logits.device.type, enabled=False):
             padded = pad_targets(targets)
+            self._check(predictions[0], padded)
             num_masks = max(sum(len(target.labels) for target in targets), 1)
             losses: dict[str, Tensor] = {}
             last = len(predictions) - 1
@@ -146,6 +151,19 @@ class Criterion(nn.Module):
                 contrast = self.contrast(object_queries.float(), text_queries.float())
                 losses["loss_contrastive"] = self.contrastive_weight * contrast
             return losses
+
+    def _check(self, prediction: MaskPrediction, targets: PaddedTargets) -> None:
+        images, targets_for = prediction.class_logits.shape[0], targets.labels.shape[0]
+        if images != targets_for:
+            raise ValueError(f"need one target per image, got {images=}, {targets_for=}.")
+        if targets.labels.numel():
+            smallest, largest = (int(label) for label in targets.labels.aminmax())
+            # subtle: label K would be taken for "no object" without a word.
+            if smallest < 0 or largest >= self.num_classes:
+                raise ValueError(
+                    f"labels must be in 0 .. {self.num_classes - 1}, got {smallest=}, {largest=}. "
+                    "Give the model as many classes as the data set has."
+                )
 
     def contrast(
         self, object_queries: Float[Tensor, "B N C"], text_queries: Float[Tensor, "B N C"]
@@ -197,8 +215,9 @@ class Criterion(nn.Module):
         """Cross-entropy and dice of each matched mask."""
         image, slot = (match != UNMATCHED).nonzero(as_tuple=True)  # (R,)
         if len(image) == 0:  # zero, but still a function of the prediction
-            nothing = prediction.mask_embeddings.float().sum()[None] * 0
-            return nothing, nothing
+            nothing = prediction.mask_embeddings.float().sum() * 0
+            nothing = nothing + prediction.mask_features.float().sum() * 0
+            return nothing[None], nothing[None]
         embeddings = prediction.mask_embeddings.float()[image, match[image, slot]]  # (R, C)
         mask_logits = _matched_masks(embeddings, prediction.mask_features.float(), image)
         points = choose_points(

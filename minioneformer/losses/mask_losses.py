@@ -92,4 +92,3 @@ def pairwise_dice(
     overlap = probs @ targets.mT  # (B, N, M)
     total = probs.sum(-1, keepdim=True) + targets.sum(-1)[..., None, :]
     return 1 - (2 * overlap + SMOOTHING) / (total + SMOOTHING)
-

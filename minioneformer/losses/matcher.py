@@ -50,9 +50,18 @@ def pad_targets(targets: Sequence[TaskTarget]) -> PaddedTargets:
 
     Returns:
         Padded stack; M is the largest number of masks, possibly 0.
+
+    Raises:
+        ValueError: If there is no target at all, or the sizes differ.
     """
+    sizes = {tuple(target.masks.shape[-2:]) for target in targets}
+    if len(sizes) != 1:
+        raise ValueError(
+            f"targets of a batch need one common size, got {len(targets)} of {sorted(sizes)}. "
+            "Pad them as the images are padded (`data/collate.py`)."
+        )
     counts = [len(target.labels) for target in targets]
-    height, width = targets[0].masks.shape[-2:]
+    height, width = sizes.pop()
     device = targets[0].masks.device
     labels = torch.zeros(len(targets), max(counts), dtype=torch.long, device=device)
     masks = torch.zeros(len(targets), max(counts), height, width, dtype=torch.bool, device=device)
@@ -74,6 +83,9 @@ class HungarianMatcher(nn.Module):
         num_points: P, points on which masks are compared.
         method: Of the assignment, see `losses/assignment.py`.
 
+    Raises:
+        ValueError: If `num_points` is below 1.
+
     Fidelity:
         Official code: draws new points for each decoder layer; here all predictions of an
         image share one set, so the mask features are sampled once. It writes 100 over costs
@@ -90,6 +102,8 @@ class HungarianMatcher(nn.Module):
         method: str = "scipy",
     ) -> None:
         super().__init__()
+        if num_points < 1:
+            raise ValueError(f"num_points must be at least 1, got {num_points=}.")
         self.class_weight = class_weight
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight

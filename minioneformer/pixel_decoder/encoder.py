@@ -8,17 +8,16 @@ Not here: projections and mask features (`pixel_decoder/pixel_decoder.py`).
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from minioneformer.layers.cached_by_size import cached_by_size
 from minioneformer.layers.feed_forward import FeedForward
 from minioneformer.pixel_decoder.ms_deform_attn import MultiScaleDeformableAttention
 
 
-@functools.lru_cache(maxsize=64)
+@cached_by_size
 def reference_points(
     spatial_shapes: tuple[tuple[int, int], ...], device: torch.device
 ) -> Float[Tensor, "S 2"]:
@@ -34,14 +33,13 @@ def reference_points(
     Example:
         A level of 1 x 2 cells has centres (0.25, 0.5) and (0.75, 0.5).
     """
-    with torch.inference_mode(False):  # cached for training steps too
-        levels = []
-        for height, width in spatial_shapes:
-            y = (torch.arange(height, device=device) + 0.5) / height
-            x = (torch.arange(width, device=device) + 0.5) / width
-            y_map, x_map = torch.meshgrid(y, x, indexing="ij")
-            levels.append(torch.stack([x_map, y_map], -1).flatten(0, 1))  # (H * W, 2)
-        return torch.cat(levels)
+    levels = []
+    for height, width in spatial_shapes:
+        y = (torch.arange(height, device=device) + 0.5) / height
+        x = (torch.arange(width, device=device) + 0.5) / width
+        y_map, x_map = torch.meshgrid(y, x, indexing="ij")
+        levels.append(torch.stack([x_map, y_map], -1).flatten(0, 1))  # (H * W, 2)
+    return torch.cat(levels)
 
 
 class EncoderLayer(nn.Module):
@@ -93,6 +91,7 @@ class EncoderLayer(nn.Module):
         Returns:
             Refined tokens.
         """
-        attended = self.attention(tokens + positions, points, tokens, spatial_shapes)
+        queries = (tokens + positions).to(tokens.dtype)
+        attended = self.attention(queries, points, tokens, spatial_shapes)
         tokens = self.attention_norm(tokens + self.dropout(attended))
         return self.feed_forward_norm(tokens + self.dropout(self.feed_forward(tokens)))

@@ -11,7 +11,6 @@ Not here: the encoder layer around it (`pixel_decoder/encoder.py`), compiled ker
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
@@ -19,6 +18,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from minioneformer.layers.cached_by_size import cached_by_size
 
 # Below this many cells the weights are spread over all cells and multiplied as a matrix, which
 # is faster there than gathering (benchmarks/ms_deform_attn.py); memory grows with Q x S.
@@ -47,11 +48,20 @@ def ms_deform_attn(
     Returns:
         For each query the heads' sums, concatenated.
 
+    Raises:
+        ValueError: If the levels do not have as many cells as `value`.
+
     Example:
         One level of 1 x 2 cells with values 10 and 20: the location (0.5, 0.5) lies midway
         between the two centres and gives 15; (0.25, 0.5) is the first centre and gives 10;
         (0, 0.5) lies half a cell outside of it and gives 5.
     """
+    num_cells = sum(height * width for height, width in spatial_shapes)
+    if num_cells != value.shape[1]:
+        raise ValueError(
+            f"spatial_shapes must have as many cells as value, got {spatial_shapes=}, "
+            f"{num_cells=}, {value.shape[1]=}."
+        )
     rows_BQMK, weights_BQMK = _corner_rows_and_weights(
         spatial_shapes, sampling_locations, attention_weights
     )  # K = L * P * E
@@ -84,17 +94,16 @@ def _corner_rows_and_weights(
     return torch.stack(rows, -1).flatten(3), torch.stack(weights, -1).flatten(3)
 
 
-@functools.lru_cache(maxsize=64)
+@cached_by_size
 def _level_sizes(
     spatial_shapes: tuple[tuple[int, int], ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """(W, H) of each level and the index of its first cell, shaped to broadcast over points."""
     cells = [height * width for height, width in spatial_shapes]
     starts = [sum(cells[:level]) for level in range(len(cells))]
-    with torch.inference_mode(False):  # cached for training steps too
-        size = torch.tensor([(w, h) for h, w in spatial_shapes], device=device)
-        start = torch.tensor(starts, device=device)
-    return size[:, None].float(), start[:, None, None].float()
+    size = torch.tensor([(w, h) for h, w in spatial_shapes], dtype=torch.float32, device=device)
+    start = torch.tensor(starts, dtype=torch.float32, device=device)
+    return size[:, None], start[:, None, None]
 
 
 def _gather_bags(value_BSMD: Tensor, rows_BQMK: Tensor, weights_BQMK: Tensor) -> Tensor:

@@ -25,9 +25,7 @@ NORM_GROUPS = 32
 
 
 def _conv_norm(channels_in: int, channels_out: int, kernel_size: int, bias: bool) -> nn.Sequential:
-    conv = nn.Conv2d(
-        channels_in, channels_out, kernel_size, padding=kernel_size // 2, bias=bias
-    )
+    conv = nn.Conv2d(channels_in, channels_out, kernel_size, padding=kernel_size // 2, bias=bias)
     return nn.Sequential(conv, nn.GroupNorm(NORM_GROUPS, channels_out))
 
 
@@ -90,12 +88,14 @@ class PixelDecoder(nn.Module):
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
-        for projection in self.input_projections:
-            nn.init.xavier_uniform_(projection[0].weight)
-            nn.init.zeros_(projection[0].bias)
-        for conv in (self.lateral[0], self.output[0], self.mask_projection):
-            nn.init.kaiming_uniform_(conv.weight, a=1)
-        nn.init.zeros_(self.mask_projection.bias)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+        for module in self.input_projections.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.get_parameter("bias"))
+        nn.init.zeros_(self.mask_projection.get_parameter("bias"))
 
     def forward(
         self, features: Mapping[str, Float[Tensor, "B _c _h _w"]]

@@ -116,7 +116,7 @@ class QueryFormulation(nn.Module):
         self.seed_with_task = seed_with_task
         self.input_projection = nn.Conv2d(mask_dim, hidden_dim, kernel_size=1)
         nn.init.kaiming_uniform_(self.input_projection.weight, a=1)
-        nn.init.zeros_(self.input_projection.bias)
+        nn.init.zeros_(self.input_projection.get_parameter("bias"))
         self.layers = nn.ModuleList(
             QueryLayer(
                 dim=hidden_dim,
@@ -152,7 +152,7 @@ class QueryFormulation(nn.Module):
         values = rearrange(position, "1 c h w -> 1 (h w) c")
         # subtle: content enters the keys only (see Fidelity).
         content = rearrange(self.input_projection(mask_features), "b c h w -> b (h w) c")
-        keys = values + content
+        keys, values = (values + content).to(content.dtype), values.to(content.dtype)
 
         seed = task_token if self.seed_with_task else torch.zeros_like(task_token)
         queries = repeat(seed, "b c -> b n c", n=query_positions.shape[0] - 1)
