@@ -1,6 +1,6 @@
 """Write a file whole or not at all.
 
-Paper: none, plumbing for everything that leaves a file behind; not drawn in Figure 2.
+Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2, plumbing of whatever leaves files.
 
 The content goes to a file beside the wanted one, which then takes its name in one step. Whoever
 reads meanwhile, or after a crash, finds the old file or the new one, never half of one.

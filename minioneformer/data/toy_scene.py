@@ -141,7 +141,7 @@ def _stuff_paint(
 def _draw_things(
     rng: np.random.Generator, height: int, width: int, max_objects: int
 ) -> list[_Thing]:
-    """Back to front. About half of the things stand next to the previous one, of its class."""
+    """Back to front. About a third of the things stand next to the previous one, of its class."""
     empty, count = rng.random(2).tolist()
     u = rng.random((max_objects, 9)).tolist()
     number = 0 if empty < 0.08 else math.ceil(count * max_objects)
@@ -153,7 +153,7 @@ def _draw_things(
         hue = 2.0 * hue - 1.0
         center_x = width * (1.1 * x - 0.05)
         center_y = height * (1.1 * y - 0.05)
-        if kind > 0.5 and things and things[-1].shape != PEBBLE:
+        if kind > 0.65 and things and things[-1].shape != PEBBLE:
             sibling = things[-1]
             shape = sibling.shape
             hue = min(1.0, max(-1.0, sibling.hue + 0.2 * hue))
