@@ -1,0 +1,40 @@
+# Everything a fresh clone needs is one command away; .venv is made when there is none.
+PYTHON ?= python3
+VENV ?= .venv
+EXTRAS ?= test
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint install toy-model clean
+
+demo: $(VENV)/.installed
+	$(BIN)/minioneformer demo --output runs/demo
+
+test: $(VENV)/.installed-$(EXTRAS)
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+# The model that ships with the package; takes as long as the demo.
+toy-model: $(VENV)/.installed
+	$(BIN)/python -m minioneformer.training.toy_model
+
+install: $(VENV)/.installed-$(EXTRAS)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-$(EXTRAS): $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) runs
