@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from minioneformer.structures import TASKS, Category, PanopticSample, Task
-from minioneformer.visualize.figures import MARGIN, TITLE_HEIGHT, enlarged_overlay
+from minioneformer.visualize.figures import MARGIN, TITLE_HEIGHT, resized_overlay
 from minioneformer.visualize.legend import (
     TITLE_FONT,
     LegendEntry,
@@ -25,21 +25,20 @@ from minioneformer.visualize.legend import (
     fitting_columns,
     legend_size,
     shorten,
+    text_width,
 )
 from minioneformer.visualize.overlay import ALPHA, MIN_SCORE
 from minioneformer.visualize.panels import (
     add_panel,
-    displayed_size,
-    enlarge,
-    enlargement,
     new_figure,
+    resize_picture,
     save_figure,
     show_image,
+    shown_size,
 )
 from minioneformer.visualize.regions import Prediction, Regions, find_regions
 
-SIDE = 192  # in pixels, to which the longer side of a small image is enlarged, about
-LARGEST_SIDE = 256
+SIDE, LARGEST_SIDE = 192, 256  # of each image, see `shown_size`
 GAP = 8
 MOST_ENTRIES = 30
 
@@ -76,24 +75,21 @@ def draw_demo(
     rows: list[list[Picture]] = []
     labels: set[int] = set()
     for sample, row in zip(samples, predictions, strict=True):
+        _, H, W = sample.image.shape
+        size = shown_size((H, W), side=SIDE, largest_side=LARGEST_SIDE)
         layouts = [
             find_regions(drawable, categories, min_score=min_score)
             for drawable in (sample, *(row[task] for task in tasks))
         ]
         labels.update(*(_seen_labels(regions) for regions in layouts))
-        rows.append(
-            [
-                _enlarged(sample.image),
-                *(
-                    enlarged_overlay(sample.image, regions, side=SIDE, alpha=alpha)
-                    for regions in layouts
-                ),
-            ]
-        )
+        overlays = [resized_overlay(sample.image, r, size, alpha=alpha) for r in layouts]
+        rows.append([resize_picture(sample.image, size), *overlays])
     entries = [
         LegendEntry(text=display_name(categories[label].name), color=categories[label].color)
         for label in sorted(labels)
     ]
+    if not entries:
+        entries = [LegendEntry(text="nothing annotated, nothing found")]
     figure = _draw_table(("image", "ground truth", *tasks), rows, shorten(entries, MOST_ENTRIES))
     if path is not None:
         save_figure(figure, path)
@@ -122,16 +118,13 @@ def _seen_labels(regions: Regions) -> set[int]:
     return {regions.labels[i] for i in regions.owner_map.unique().tolist() if i >= 0}
 
 
-def _enlarged(image: Picture) -> Picture:
-    return enlarge(image, enlargement(image, SIDE))
-
-
 def _draw_table(
     titles: Sequence[str], rows: Sequence[Sequence[Picture]], entries: Sequence[LegendEntry]
 ) -> Figure:
     """Cells of one size, titles above, the legend below."""
-    sizes = [displayed_size(row[0], LARGEST_SIDE) for row in rows]
-    cell_height, cell_width = (max(sides) for sides in zip(*sizes, strict=True))
+    sizes = [row[0].shape[1:] for row in rows]
+    widths = [shown_width for _, shown_width in sizes]
+    cell_width = max(*widths, *(text_width(title, TITLE_FONT) for title in titles))
     width = len(titles) * (cell_width + GAP) - GAP
     columns = fitting_columns(entries, width)
     legend_width, legend_height = legend_size(entries, columns)
@@ -141,30 +134,13 @@ def _draw_table(
     header = add_panel(figure, MARGIN, MARGIN, width, TITLE_HEIGHT)
     for column, title in enumerate(titles):
         middle = column * (cell_width + GAP) + cell_width / 2
-        header.text(
-            middle,
-            TITLE_HEIGHT / 2,
-            title,
-            font=TITLE_FONT,
-            color="black",
-            ha="center",
-            va="center",
-        )
+        header.text(middle, 0.7 * TITLE_HEIGHT, title, font=TITLE_FONT, color="black", ha="center")
     top = MARGIN + TITLE_HEIGHT
     for row, (height, shown_width) in zip(rows, sizes, strict=True):
         for column, picture in enumerate(row):
             left = MARGIN + column * (cell_width + GAP) + (cell_width - shown_width) // 2
             show_image(add_panel(figure, left, top, shown_width, height), picture)
         top += height + GAP
-    draw_legend(
-        add_panel(
-            figure,
-            MARGIN + max(0, (width - legend_width) // 2),
-            bottom,
-            legend_width,
-            legend_height,
-        ),
-        entries,
-        columns,
-    )
+    left = MARGIN + max(0, (width - legend_width) // 2)
+    draw_legend(add_panel(figure, left, bottom, legend_width, legend_height), entries, columns)
     return figure

@@ -29,19 +29,18 @@ from minioneformer.visualize.legend import (
     shorten,
     text_width,
 )
-from minioneformer.visualize.overlay import ALPHA, MIN_SCORE, paint
+from minioneformer.visualize.overlay import ALPHA, MIN_SCORE, check_same_size, paint
 from minioneformer.visualize.panels import (
     add_panel,
-    displayed_size,
-    enlarge,
-    enlargement,
     new_figure,
+    resize_nearest,
+    resize_picture,
     show_image,
+    shown_size,
 )
 from minioneformer.visualize.regions import NOBODY, Drawable, Regions, find_regions
 
-SIDE = 512  # in pixels, to which the longer side of a small image is enlarged, about
-LARGEST_SIDE = 1024
+SIDE, LARGEST_SIDE = 512, 1024  # of the image, see `shown_size`
 MARGIN = 12
 TITLE_HEIGHT = 26
 MOST_ENTRIES = 16
@@ -76,14 +75,16 @@ def draw_prediction(
         ValueError: As `overlay_semantic` and `overlay_panoptic`.
     """
     regions = find_regions(prediction, categories, min_score=min_score)
-    picture = enlarged_overlay(image, regions, side=SIDE, alpha=alpha)
+    _, H, W = image.shape
+    size = shown_size((H, W), side=SIDE, largest_side=LARGEST_SIDE)
+    picture = resized_overlay(image, regions, size, alpha=alpha)
     numbered = not isinstance(prediction, SemanticPrediction)
     entry_of_region = _legend_entries(regions, categories, numbered)
     entries = shorten(list(entry_of_region.values()), MOST_ENTRIES)
     if not entries:
         entries = [LegendEntry(text="nothing found")]
 
-    height, width = displayed_size(picture, LARGEST_SIDE)
+    height, width = size
     legend_width, legend_height = legend_size(entries)
     top = MARGIN + (TITLE_HEIGHT if title else 0)
     legend_left = MARGIN + width + MARGIN
@@ -99,26 +100,26 @@ def draw_prediction(
     return figure
 
 
-def enlarged_overlay(
-    image: UInt8[Tensor, "3 H W"], regions: Regions, *, side: int, alpha: float
-) -> UInt8[Tensor, "3 kH kW"]:
-    """Enlarge a small image, then paint, so that borders stay thin.
+def resized_overlay(
+    image: UInt8[Tensor, "3 H W"], regions: Regions, size: tuple[int, int], *, alpha: float
+) -> UInt8[Tensor, "3 newH newW"]:
+    """Resize first and paint then, so that borders are as wide as they should be shown.
 
     Args:
         image: RGB, 0 to 255.
         regions: At the size of the image.
-        side: How long the longer side should be, about; a larger image stays as it is.
+        size: Wanted (H, W) in pixels.
         alpha: Of the colours, 0 to 1.
 
     Returns:
-        RGB, 0 to 255, a whole number of times as large.
+        RGB, 0 to 255.
 
     Raises:
         ValueError: As `paint`.
     """
-    factor = enlargement(image, side)
-    enlarged = replace(regions, owner_map=enlarge(regions.owner_map, factor))
-    return paint(enlarge(image, factor), enlarged, alpha=alpha)
+    check_same_size(image, regions)
+    resized = replace(regions, owner_map=resize_nearest(regions.owner_map, size))
+    return paint(resize_picture(image, size), resized, alpha=alpha)
 
 
 def _legend_entries(

@@ -129,28 +129,12 @@ def draw_legend(axes: Axes, entries: Sequence[LegendEntry], columns: int = 1) ->
     """
     column_width = _column_width(entries)
     for i, entry in enumerate(entries):
-        left, middle = i % columns * column_width, (i // columns + 0.5) * ROW_HEIGHT
-        text_left = left
+        left, middle = i % columns * column_width, i // columns * ROW_HEIGHT + ROW_HEIGHT // 2
         if entry.color is not None:
-            text_left = left + TEXT_LEFT
-            width, height = SWATCH
-            red, green, blue = (value / 255 for value in entry.color)
-            axes.add_patch(
-                Rectangle((left, middle - height / 2), width, height, color=(red, green, blue))
-            )
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            axes.text(
-                left + width / 2,
-                middle,
-                entry.mark,
-                color="white" if dark else "black",
-                size=8,
-                weight="bold",
-                ha="center",
-                va="center_baseline",
-            )
+            _draw_swatch(axes, entry.color, entry.mark, left, middle)
+            left += TEXT_LEFT
         axes.text(
-            text_left,
+            left,
             middle,
             entry.text,
             color="black",
@@ -158,6 +142,28 @@ def draw_legend(axes: Axes, entries: Sequence[LegendEntry], columns: int = 1) ->
             va="center_baseline",
             parse_math=False,
         )
+
+
+def _draw_swatch(
+    axes: Axes, color: tuple[int, int, int], mark: str, left: int, middle: int
+) -> None:
+    width, height = SWATCH
+    red, green, blue = (value / 255 for value in color)
+    place = (left, middle - height / 2)
+    axes.add_patch(
+        Rectangle(place, width, height, facecolor=(red, green, blue), edgecolor="grey", lw=0.5)
+    )
+    is_dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+    axes.text(
+        left + width / 2,
+        middle,
+        mark,
+        color="white" if is_dark else "black",
+        size=8,
+        weight="bold",
+        ha="center",
+        va="center_baseline",
+    )
 
 
 def _column_width(entries: Sequence[LegendEntry]) -> int:

@@ -148,13 +148,8 @@ def paint(
     """
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must be in [0, 1], got {alpha=}.")
+    check_same_size(image, regions)
     owner_map = regions.owner_map
-    if image.shape[1:] != owner_map.shape:
-        raise ValueError(
-            f"image and prediction must have the same size (H, W), got "
-            f"{tuple(image.shape[1:])=}, {tuple(owner_map.shape)=}. "
-            f"Predict at the size of the image."
-        )
     pixels = rearrange(image.cpu(), "C H W -> H W C").to(torch.float32)
     owned = owner_map != NOBODY  # (H, W)
     owners = owner_map[owned]  # (P,)
@@ -163,6 +158,25 @@ def paint(
     line = border(owner_map, width=max(1, round(min(owner_map.shape) / PIXELS_PER_LINE_WIDTH)))
     pixels[line] = _border_colors(pixels[owned], owners, regions)[owner_map[line]]
     return rearrange(pixels.round().to(torch.uint8), "H W C -> C H W")
+
+
+def check_same_size(image: UInt8[Tensor, "3 H W"], regions: Regions) -> None:
+    """Refuse a prediction that is not for this image.
+
+    Args:
+        image: RGB.
+        regions: Of the prediction.
+
+    Raises:
+        ValueError: If the sizes differ.
+    """
+    size = tuple(image.shape[1:])
+    predicted_size = tuple(regions.owner_map.shape)
+    if size != predicted_size:
+        raise ValueError(
+            f"image and prediction must have the same size (H, W), got {size=}, "
+            f"{predicted_size=}. Predict at the size of the image."
+        )
 
 
 def border(owner_map: Int[Tensor, "H W"], *, width: int) -> Bool[Tensor, "H W"]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from einops import rearrange, repeat
+import torch
+from einops import rearrange
 from jaxtyping import Integer, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,56 +21,72 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from minioneformer.atomic import write_bytes_atomically
+from minioneformer.pixels import resize_image
 from minioneformer.visualize.legend import DPI
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "pdf", "svg")
 
 
-def enlargement(image: UInt8[Tensor, "3 H W"], side: int) -> int:
-    """By how much to enlarge an image.
-
-    Args:
-        image: Of which only the size matters.
-        side: How long its longer side should be, about.
-
-    Returns:
-        A whole number, at least 1.
-
-    Example:
-        An image of 64 x 48 gets to a side of about 512 when enlarged 8 times.
-    """
-    return max(1, round(side / max(image.shape[1:])))
-
-
-def enlarge(pixels: Integer[Tensor, "*C H W"], factor: int) -> Integer[Tensor, "*C kH kW"]:
-    """Make a square of every pixel.
-
-    Args:
-        pixels: An image or a map.
-        factor: Side of the squares, >= 1.
-
-    Returns:
-        The same with both sides `factor` times as long.
-    """
-    return repeat(pixels, "... H W -> ... (H h) (W w)", h=factor, w=factor)
-
-
-def displayed_size(image: UInt8[Tensor, "3 H W"], largest_side: int) -> tuple[int, int]:
+def shown_size(size: tuple[int, int], *, side: int, largest_side: int) -> tuple[int, int]:
     """The size at which an image is shown.
 
     Args:
-        image: Of which only the size matters.
-        largest_side: Bound of both sides.
+        size: Of the image, (H, W) in pixels.
+        side: To which the longer side of a small image is enlarged, about: each pixel becomes a
+            square of pixels.
+        largest_side: Bound for large images, which are shrunk to it.
 
     Returns:
-        (H, W) in pixels: as it is, or scaled down to the bound; no side less than 1.
+        (H, W) in pixels.
 
     Example:
-        1000 x 2000 with a bound of 500 is shown as 250 x 500.
+        With 512 and 1024, an image of 64 x 48 is shown 8 times as large, and one of 1500 x 2000
+        as 768 x 1024.
     """
-    _, H, W = image.shape
-    scale = min(1.0, largest_side / max(H, W))
-    return max(1, round(scale * H)), max(1, round(scale * W))
+    H, W = size
+    if max(H, W) > largest_side:
+        scale = largest_side / max(H, W)
+        return max(1, round(scale * H)), max(1, round(scale * W))
+    factor = max(1, round(side / max(H, W)))
+    return factor * H, factor * W
+
+
+def resize_nearest(
+    pixels: Integer[Tensor, "*C H W"], size: tuple[int, int]
+) -> Integer[Tensor, "*C newH newW"]:
+    """Resize without mixing: each pixel takes the one below its centre.
+
+    Args:
+        pixels: A map, or an image to be enlarged.
+        size: Wanted (H, W) in pixels.
+
+    Returns:
+        At that size.
+
+    Example:
+        The row 5 6 enlarged to 4 is 5 5 6 6; the row 1 2 3 4 5 6 shrunk to 2 is 2 5.
+    """
+    rows, columns = (
+        ((torch.arange(new) + 0.5) * old / new).long()
+        for new, old in zip(size, pixels.shape[-2:], strict=True)
+    )
+    return pixels[..., rows[:, None], columns]
+
+
+def resize_picture(
+    image: UInt8[Tensor, "3 H W"], size: tuple[int, int]
+) -> UInt8[Tensor, "3 newH newW"]:
+    """Resize an image for display: enlarged without blur, shrunk without loss of fine lines.
+
+    Args:
+        image: RGB, 0 to 255.
+        size: Wanted (H, W) in pixels.
+
+    Returns:
+        RGB, 0 to 255.
+    """
+    shrinks = max(size) < max(image.shape[1:])
+    return resize_image(image.cpu(), size) if shrinks else resize_nearest(image.cpu(), size)
 
 
 def new_figure(width: int, height: int) -> Figure:
@@ -87,7 +104,7 @@ def new_figure(width: int, height: int) -> Figure:
     return figure
 
 
-def add_panel(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+def add_panel(figure: Figure, left: int, top: int, width: int, height: int) -> Axes:
     """A place in a figure; one unit is one pixel, from the upper left.
 
     Args:
@@ -150,7 +167,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     if kind not in FORMATS:
         raise ValueError(f"a picture must end in one of {FORMATS}, got path={str(path)!r}.")
     content = io.BytesIO()
-    figure.savefig(content, format=kind)
+    figure.savefig(content, format=kind, dpi="figure")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes_atomically(path, content.getvalue())
     return path
