@@ -217,9 +217,7 @@ def _open_dataset(
 def _draw_demo(pretrained: Pretrained, dataset: Dataset[PanopticSample], path: Path) -> None:
     predictor = build_predictor(pretrained, class_threshold=INSTANCE_THRESHOLD)
     samples = [dataset[index] for index in range(DEMO_IMAGES)]
-    rows = [
-        {task: predictor.predict(sample.image, task) for task in TASKS} for sample in samples
-    ]
+    rows = [{task: predictor.predict(sample.image, task) for task in TASKS} for sample in samples]
     draw_demo(samples, rows, pretrained.categories, path=path)
 
 

@@ -155,7 +155,9 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
         raise ValueError(f"{folder} holds no text branch, got {with_text=}.")
     config = dataclasses.replace(config, is_training=with_text)
     preprocessor = _read_json(folder / PREPROCESSOR)
-    names = [f.name for f in dataclasses.fields(ImageSettings)]
+    settings: dict[str, Any] = {
+        f.name: preprocessor.get(f.name, f.default) for f in dataclasses.fields(ImageSettings)
+    }
     modules = TrainedModules(
         model=OneFormer.from_config(config), criterion=Criterion.from_config(config)
     )
@@ -168,7 +170,7 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
         modules=modules.eval(),
         tokenizer=BPETokenizer.from_folder(folder),
         categories=_read_classes(folder / CLASSES, config),
-        settings=ImageSettings(**{name: preprocessor.get(name) for name in names}),
+        settings=ImageSettings(**settings),
     )
 
 
