@@ -69,6 +69,15 @@ def test_dropout_acts_in_training_only():
     assert torch.equal(layer(*arguments, LEVELS), layer(*arguments, LEVELS))
 
 
+def test_dropout_comes_before_each_residual_and_on_hidden_channels():
+    layer = layer_with_random_weights(dropout=1.0)  # nothing is ever added
+    tokens = torch.randn(1, 21, 6)
+    points = reference_points(tuple(LEVELS), CPU)
+    out = layer(tokens, torch.zeros_like(tokens), points, LEVELS)
+    torch.testing.assert_close(out, layer.feed_forward_norm(layer.attention_norm(tokens)))
+    assert layer.feed_forward.dropout.p == 1.0
+
+
 def test_heads_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match="got dim=6, num_heads=5"):
         EncoderLayer(dim=6, num_heads=5, feed_forward_dim=5, dropout=0.0)

@@ -166,6 +166,21 @@ def test_dropout_acts_in_training_only():
 
 
 @torch.no_grad()
+def test_dropout_comes_before_each_residual_on_weights_and_on_hidden_channels():
+    layer = QueryLayer(dim=DIM, num_heads=2, feed_forward_dim=7, dropout=1.0)
+    for parameter in layer.parameters():
+        parameter.normal_()
+    queries, place = torch.randn(1, 3, DIM), torch.randn(3, DIM)
+    keys, values = torch.randn(2, 1, 4, DIM)
+    expected = queries  # nothing is ever added
+    for norm in (layer.self_attention_norm, layer.cross_attention_norm, layer.feed_forward_norm):
+        expected = norm(expected)
+    torch.testing.assert_close(layer(queries, place, keys, values), expected)
+    assert layer.self_attention.dropout == layer.cross_attention.dropout == 1.0
+    assert layer.feed_forward.dropout.p == 1.0
+
+
+@torch.no_grad()
 def test_values_of_one_serve_all_images_in_a_layer():
     layer = QueryLayer(dim=DIM, num_heads=2, feed_forward_dim=7, dropout=0.0)
     queries, place = torch.randn(2, 3, DIM), torch.randn(3, DIM)
