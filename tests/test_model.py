@@ -217,6 +217,27 @@ def test_evaluation_repeats_itself_and_training_draws():
 
 
 @torch.no_grad()
+def test_padding_is_read_like_any_other_pixel():
+    """As in the official code (docs/fidelity.md): nothing tells the model what is padding."""
+    model = tiny().eval()
+    images, task_tokens, _ = inputs((64, 96))
+    other = images.clone()
+    other[..., 64:] += 1.0
+    cells = slice(0, 64 // 4)
+    before = model(images, task_tokens).predictions.mask_logits[..., cells]
+    after = model(other, task_tokens).predictions.mask_logits[..., cells]
+    assert not torch.allclose(before, after, atol=1e-3)
+
+
+def test_query_positions_and_level_embeddings_start_with_unit_variance():
+    model = tiny(num_queries=300)
+    positions = model.query_positions.weight.detach()
+    assert positions.std().item() == pytest.approx(1.0, rel=0.05)
+    levels = model.transformer_decoder.level_embedding.weight.detach()
+    assert levels.std().item() == pytest.approx(1.0, rel=0.4)
+
+
+@torch.no_grad()
 def test_weights_are_all_there_is_to_a_model():
     model, other = tiny().eval(), tiny().eval()
     images, task_tokens, text_tokens = inputs((67, 45))
