@@ -55,8 +55,8 @@ class ToyPanoptic(Dataset[PanopticSample]):
         min_size: tuple[int, int] | None = None,
         length: int = 1000,
         seed: int = 0,
-        color_overlap: float = 0.2,
-        max_objects: int = 6,
+        color_overlap: float = 0.16,
+        max_objects: int = 5,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split=}.")

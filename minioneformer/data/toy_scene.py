@@ -141,7 +141,7 @@ def _stuff_paint(
 def _draw_things(
     rng: np.random.Generator, height: int, width: int, max_objects: int
 ) -> list[_Thing]:
-    """Back to front. About a third of the things stand next to the previous one, of its class."""
+    """Back to front. About a quarter of the things stand next to the previous one, of its class."""
     empty, count = rng.random(2).tolist()
     u = rng.random((max_objects, 9)).tolist()
     number = 0 if empty < 0.08 else math.ceil(count * max_objects)
@@ -149,17 +149,16 @@ def _draw_things(
     things: list[_Thing] = []
     for kind, which, hue, x, y, size, turn, saturation, value in u[:number]:
         shape = THINGS[int(which * len(THINGS))] if kind > 0.04 else PEBBLE
-        radius = unit * 0.075 * 3.6**size  # diameter 0.15 .. 0.54 of the shorter side
+        radius = unit * 0.11 * 2.6**size  # diameter 0.22 .. 0.57 of the shorter side
         hue = 2.0 * hue - 1.0
         center_x = width * (1.1 * x - 0.05)
         center_y = height * (1.1 * y - 0.05)
-        if kind > 0.65 and things and things[-1].shape != PEBBLE:
+        if kind > 0.75 and things and things[-1].shape != PEBBLE:
             sibling = things[-1]
             shape = sibling.shape
-            hue = min(1.0, max(-1.0, sibling.hue + 0.2 * hue))
             radius = sibling.radius * (0.75 + 0.5 * size)
             direction = 2.0 * math.pi * x
-            distance = (sibling.radius + radius) * (0.65 + 0.35 * y)
+            distance = (sibling.radius + radius) * (0.8 + 0.3 * y)
             center_x = sibling.x + distance * math.cos(direction)
             center_y = sibling.y + distance * math.sin(direction)
         things.append(
