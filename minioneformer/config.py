@@ -20,6 +20,22 @@ from typing import Any
 
 STRIDES = (4, 8, 16, 32)
 EMBED_STAGES = 4
+POSITIVE = (
+    "num_queries",
+    "train_num_points",
+    "task_seq_len",
+    "text_encoder_width",
+    "text_encoder_context_length",
+    "text_encoder_num_layers",
+    "text_encoder_vocab_size",
+    "text_encoder_proj_layers",
+    "mask_dim",
+    "hidden_dim",
+    "encoder_feedforward_dim",
+    "num_attention_heads",
+    "dim_feedforward",
+    "query_dec_layers",
+)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -44,8 +60,8 @@ class SwinConfig:
         layer_norm_eps: Of every LayerNorm.
 
     Raises:
-        ValueError: If the stage lists do not have four entries, or the heads do not divide
-            the channels of their stage, or `patch_size` is not 4.
+        ValueError: If the stage lists do not have four entries, a size is not positive, the
+            heads do not divide the channels of their stage, or `patch_size` is not 4.
     """
 
     embed_dim: int = 96
@@ -65,6 +81,12 @@ class SwinConfig:
             len(self.depths) == len(self.num_heads) == EMBED_STAGES,
             f"depths and num_heads need {EMBED_STAGES} entries each, "
             f"got {self.depths=}, {self.num_heads=}.",
+        )
+        sizes = (self.embed_dim, self.window_size, self.num_channels, self.mlp_ratio)
+        _require(
+            min(*sizes, *self.depths, *self.num_heads) > 0,
+            f"sizes of the backbone must be > 0, got {self.embed_dim=}, {self.window_size=}, "
+            f"{self.num_channels=}, {self.mlp_ratio=}, {self.depths=}, {self.num_heads=}.",
         )
         for dim, heads in zip(self.stage_dims, self.num_heads, strict=True):
             _require(dim % heads == 0, f"num_heads must divide {dim} channels, got {heads=}.")
@@ -117,7 +139,8 @@ class OneFormerConfig:
         query_dec_layers: Depth of the query formulation.
 
     Raises:
-        ValueError: If sizes do not fit together; the message gives both values.
+        ValueError: If a size is not positive, or sizes do not fit together; the message gives
+            the values.
     """
 
     backbone_config: SwinConfig = field(default_factory=SwinConfig)
@@ -159,6 +182,10 @@ class OneFormerConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit together."""
+        for name in POSITIVE:
+            value = getattr(self, name)
+            _require(value >= 1, f"{name} must be >= 1, got {value=}.")
+        _require(self.encoder_layers >= 0, f"encoder_layers >= 0, got {self.encoder_layers=}.")
         _require(
             self.conv_dim == self.hidden_dim,
             f"conv_dim must equal hidden_dim, got {self.conv_dim=}, {self.hidden_dim=}.",

@@ -212,6 +212,9 @@ def test_known_names_pass():
     ("change", "message"),
     [
         ({"conv_dim": 64}, "conv_dim=64, self.hidden_dim=256"),
+        ({"num_attention_heads": 0}, "num_attention_heads must be >= 1, got value=0"),
+        ({"text_encoder_width": 0}, "text_encoder_width must be >= 1, got value=0"),
+        ({"encoder_layers": -1}, "encoder_layers=-1"),
         ({"num_attention_heads": 7}, "hidden_dim=256, self.num_attention_heads=7"),
         ({"text_encoder_n_ctx": 150}, "n_ctx=150, self.num_queries=150"),
         ({"text_encoder_n_ctx": -1}, "n_ctx=-1"),
@@ -228,6 +231,8 @@ def test_sizes_that_do_not_fit_together_are_refused(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"num_heads": (3, 6, 12, 0)}, r"must be > 0, got .*num_heads=\(3, 6, 12, 0\)"),
+        ({"mlp_ratio": -1.0}, r"must be > 0, got .*mlp_ratio=-1.0"),
         ({"depths": (2, 2)}, r"four|4 entries each, got self.depths=\(2, 2\)"),
         ({"num_heads": (3, 6, 12)}, r"self.num_heads=\(3, 6, 12\)"),
         ({"num_heads": (3, 6, 12, 25)}, "divide 768 channels, got heads=25"),

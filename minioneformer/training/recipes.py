@@ -2,21 +2,29 @@
 
 Paper: OneFormer (arXiv 2211.06220), Sec. 4.1 and appendix; not drawn in Figure 2.
 
-A run writes its resolved recipe to `recipe.json` and can be compared with it on resuming.
+A run writes its resolved recipe to `recipe.json`; another run can be started from that file.
 
-Not here: how a recipe becomes a run (`training/run.py`).
+Not here: how a recipe becomes a run (`training/run.py`), how single values are changed
+(`training/settings.py`).
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import difflib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from minioneformer.config import OneFormerConfig, SwinConfig
+from minioneformer.config import OneFormerConfig, SwinConfig, check_fields
+from minioneformer.field_types import fit_fields
+from minioneformer.training.settings import change_values
+
+# What data set and tokenizer decide, whatever a recipe says.
+FILLED_IN = ("model.id2label", "model.text_encoder_vocab_size", "model.is_training")
+LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,9 @@ class DataRecipe:
         test_longest_edge: Upper bound of the longer side at test; None sets none.
         task_probabilities: Of semantic, instance, panoptic; they sum to 1.
         num_workers: Processes that make batches; 0 makes them in the training process.
+
+    Raises:
+        ValueError: If there would be no image to train on or to evaluate on.
     """
 
     dataset: Literal["toy", "coco_panoptic"] = "coco_panoptic"
@@ -49,7 +60,7 @@ class DataRecipe:
     image_size: tuple[int, int] = (64, 64)
     train_images: int = 1_000_000
     val_images: int = 200
-    color_overlap: float = 0.2
+    color_overlap: float = 0.16
     shortest_edges: tuple[int, ...] = ()
     longest_edge: int | None = None
     crop_size: tuple[int, int] | None = None
@@ -60,6 +71,14 @@ class DataRecipe:
     test_longest_edge: int | None = None
     task_probabilities: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
     num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse empty data; whoever uses the other values checks them."""
+        if min(self.train_images, self.val_images) < 1:
+            raise ValueError(
+                f"needs images to train and to evaluate on, got {self.train_images=}, "
+                f"{self.val_images=}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +99,9 @@ class OptimizationRecipe:
         autocast: "bf16" or None.
         checkpoint_every: Steps between checkpoints.
         seed: Of weights, data order, augmentation and points.
+
+    Raises:
+        ValueError: If the seed does not fit 63 bits.
     """
 
     steps: int = 160_000
@@ -95,6 +117,11 @@ class OptimizationRecipe:
     autocast: str | None = None
     checkpoint_every: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that torch cannot take; whoever uses the other values checks them."""
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed must be in 0 .. 2**63 - 1, got {self.seed=}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +160,34 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, nested."""
-        return dataclasses.asdict(self) | {"model": self.model.to_dict()}
+        values = dataclasses.asdict(self) | {"model": self.model.to_dict()}
+        return json.loads(json.dumps(values))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Read what `to_dict` wrote.
+
+        Args:
+            values: By key; what is missing has its default, but a recipe needs a name.
+
+        Returns:
+            The recipe.
+
+        Raises:
+            ValueError: If a key is unknown (near matches are named), a value is of another type
+                than declared, there is no name, or sizes do not fit together.
+        """
+        fitted = fit_fields(cls, values, "recipe")
+        check_fields(cls, fitted)
+        if "name" not in fitted:
+            raise ValueError(f"a recipe needs a name, got the keys {', '.join(fitted) or 'none'}.")
+        sections = {
+            "model": OneFormerConfig.from_dict(fitted.pop("model", {})),
+            "data": _section(DataRecipe, fitted.pop("data", {})),
+            "optimization": _section(OptimizationRecipe, fitted.pop("optimization", {})),
+            "inference": _section(InferenceRecipe, fitted.pop("inference", {})),
+        }
+        return cls(**sections, **fitted)
 
 
 def toy() -> Recipe:
@@ -145,13 +199,21 @@ def toy() -> Recipe:
     return Recipe(
         name="toy",
         model=_small_model(num_queries=24),
-        data=DataRecipe(dataset="toy", flip=False),
+        # Half as large again as drawn: patches of 4 x 4 pixels then are finer than the shapes.
+        data=DataRecipe(
+            dataset="toy",
+            flip=False,
+            shortest_edges=(96,),
+            longest_edge=192,
+            test_shortest_edge=96,
+            test_longest_edge=192,
+        ),
         optimization=OptimizationRecipe(
-            steps=1600,
+            steps=1100,
             batch_size=16,
-            base_lr=1e-3,
+            base_lr=2e-3,
             backbone_multiplier=1.0,
-            clip_norm=1.0,
+            clip_norm=0.1,
             schedule="one_cycle",
             warmup_fraction=0.1,
             checkpoint_every=200,
@@ -160,29 +222,66 @@ def toy() -> Recipe:
     )
 
 
-RECIPES: Mapping[str, Callable[[], Recipe]] = {"toy": toy}
+def nuclei() -> Recipe:
+    """Microscopy images in the layout of COCO panoptic, from scratch on two CPU cores.
+
+    Made for 256 to 360 pixels with up to a hundred small objects of one class, such as those of
+    the 2018 Data Science Bowl; any folder of that layout will do.
+
+    Returns:
+        A recipe; figures stand in docs/results.md.
+    """
+    return Recipe(
+        name="nuclei",
+        model=_small_model(num_queries=104),
+        data=DataRecipe(
+            dataset="coco_panoptic",
+            crop_size=(192, 192),
+            shortest_edges=(224, 256, 288, 320),
+            longest_edge=400,
+            color_augmentation=True,
+        ),
+        optimization=OptimizationRecipe(
+            steps=1200,
+            batch_size=2,
+            base_lr=1e-3,
+            backbone_multiplier=1.0,
+            clip_norm=0.1,
+            schedule="one_cycle",
+            warmup_fraction=0.1,
+            checkpoint_every=100,
+        ),
+        inference=InferenceRecipe(object_threshold=0.5, overlap_threshold=0.6),
+    )
+
+
+RECIPES: Mapping[str, Callable[[], Recipe]] = {"toy": toy, "nuclei": nuclei}
 
 
 def recipe_named(name: str) -> Recipe:
-    """A recipe by its name on the command line.
+    """A recipe by its name on the command line, or from a file.
 
     Args:
-        name: One of `RECIPES`.
+        name: One of `RECIPES`, or the path of a JSON file such as a run's `recipe.json`.
 
     Returns:
         The recipe.
 
     Raises:
-        ValueError: If there is no such recipe; near matches are named.
+        FileNotFoundError: If there is no such file.
+        ValueError: If there is no such recipe (near matches are named), or the file holds none.
     """
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=3) or list(RECIPES)
-        raise ValueError(f"unknown recipe, got {name!r}. Near matches: {', '.join(near)}.")
-    return RECIPES[name]()
+    if name in RECIPES:
+        return RECIPES[name]()
+    if Path(name).suffix == ".json":
+        return _read_recipe(Path(name))
+    near = difflib.get_close_matches(name, RECIPES, n=3)
+    hint = f"Near matches: {', '.join(near)}." if near else f"There are: {', '.join(RECIPES)}."
+    raise ValueError(f"unknown recipe, got {name!r}. {hint} The path of a .json file will do too.")
 
 
 def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Change single values of a recipe.
+    """Change values of a recipe, all of them together.
 
     Args:
         recipe: To start from.
@@ -193,57 +292,31 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         A new recipe.
 
     Raises:
-        ValueError: If a setting has no "=", names an unknown key (near matches are named), or
-            its value is of another type than the one it replaces.
+        ValueError: If a setting has no "=", names an unknown key (near matches are named), one
+            that another setting names too, or one that data set and tokenizer decide; if its
+            value is of another type than the key's; if the new values do not fit together.
     """
     for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals:
-            raise ValueError(f"settings look like key=value, got {setting!r}.")
-        recipe = _replace(recipe, path.split("."), text, setting)
-    return recipe
+        if setting.partition("=")[0] in FILLED_IN:
+            raise ValueError(f"data set and tokenizer decide this key, got {setting!r}.")
+    return change_values(recipe, settings)
 
 
-def _replace(owner: Any, path: list[str], text: str, setting: str) -> Any:
-    names = [f.name for f in dataclasses.fields(owner)]
-    if path[0] not in names:
-        near = difflib.get_close_matches(path[0], names, n=3) or names
-        raise ValueError(f"unknown key, got {setting!r}. Near matches: {', '.join(near)}.")
-    old = getattr(owner, path[0])
-    if len(path) > 1:
-        if not dataclasses.is_dataclass(old):
-            raise ValueError(f"{path[0]} has no keys of its own, got {setting!r}.")
-        return dataclasses.replace(owner, **{path[0]: _replace(old, path[1:], text, setting)})
-    if dataclasses.is_dataclass(old):
-        keys = ", ".join(f.name for f in dataclasses.fields(old))
-        raise ValueError(f"{path[0]} is a section, got {setting!r}. Its keys: {keys}.")
-    return dataclasses.replace(owner, **{path[0]: _parse(owner, path[0], text, setting)})
+def _section(section: type, values: Mapping[str, Any]) -> Any:
+    check_fields(section, values)
+    return section(**values)
 
 
-def _parse(owner: Any, name: str, text: str, setting: str) -> Any:
-    """Read a value as the type that the field declares."""
-    declared = next(str(f.type) for f in dataclasses.fields(owner) if f.name == name)
+def _read_recipe(path: Path) -> Recipe:
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = text
-    if value is None and "None" in declared:
-        return None
-    if isinstance(value, bool) or "bool" in declared:
-        fits = isinstance(value, bool) and "bool" in declared
-    elif "tuple" in declared:
-        value = tuple(value) if isinstance(value, list) else value
-        fits = isinstance(value, tuple)
-    elif "float" in declared:
-        fits = isinstance(value, (int, float))
-        value = float(value) if fits else value
-    elif "int" in declared:
-        fits = isinstance(value, int)
-    else:
-        value, fits = text, True
-    if not fits:
-        raise ValueError(f"{name} must be {declared}, got {setting!r}.")
-    return value
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"it must hold one object, got a {type(values).__name__}.")
+        return Recipe.from_dict(values)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no recipe {str(path)!r}.") from None
+    except (ValueError, RecursionError) as error:  # broken JSON and UTF-8 too
+        raise ValueError(f"{path} is no recipe: {error}") from error
 
 
 def _small_model(*, num_queries: int) -> OneFormerConfig:
@@ -253,7 +326,7 @@ def _small_model(*, num_queries: int) -> OneFormerConfig:
             embed_dim=32,
             depths=(1, 1, 2, 1),
             num_heads=(2, 4, 8, 16),
-            window_size=4,
+            window_size=6,
             drop_path_rate=0.0,
         ),
         num_queries=num_queries,
