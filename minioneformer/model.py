@@ -2,7 +2,9 @@
 
 Paper: OneFormer (arXiv 2211.06220), Sec. 3; Figure 2, all boxes.
 
-Tensors in, named intermediates out. No loss, no tokenizing, no post-processing here.
+Tensors in, named intermediates out.
+
+Not here: tokenizing (`text/`), losses (`losses/`), post-processing (`inference/`).
 """
 
 from __future__ import annotations

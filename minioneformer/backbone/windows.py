@@ -6,7 +6,7 @@ Paper: Swin Transformer (arXiv 2103.14030), Sec. 3.2 and Figure 4; in OneFormer
 Pure functions. Maps are channels last, because everything in Swin acts on channels. Windows are
 numbered row by row, and so are the cells inside a window.
 
-Not here: the attention itself (`backbone/swin.py`).
+Not here: the attention itself (`backbone/swin_block.py`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Paper: OneFormer (arXiv 2211.06220), Sec. 3.4 and 4.1; Figure 2 from "Image" to 
 Resizes, normalises and pads the image, asks the model for one task, and decodes the answer at
 the size of the image. Masks are multiplied out for the queries that are kept, a few at a time.
 
-Not here: the model (`model.py`), drawing (`visualize.py`), metrics (`evaluation/`).
+Not here: the model (`model.py`), drawing (`visualize/`), metrics (`evaluation/`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Make the vocabulary that the package ships: `python -m minioneformer.text.train_vocabulary`.
 
-Paper: not drawn; Sec. 3.1 and Figure 3 say which texts there are.
+Paper: OneFormer (arXiv 2211.06220), Sec. 3.1 and Figure 3 say which texts there are; not drawn.
 
 The corpus is every text that training can write for the catalogues in `data/catalog`. Run
 it again after a catalogue or the algorithm has changed; the same input gives the same bytes.

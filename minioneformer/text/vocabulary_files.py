@@ -1,6 +1,7 @@
 """The files a vocabulary lives in: read and written, with errors that name file and line.
 
-Paper: not drawn. The layouts are those of the published checkpoints and of CLIP's merges file.
+Paper: OneFormer (arXiv 2211.06220); not drawn. The layouts are those of the published checkpoints
+and of CLIP's merges file.
 
 Three layouts hold the same two things, merges and ids: a folder with `vocab.json` and
 `merges.txt` (published checkpoints), a folder with `tokenizer.json` alone (what transformers 5

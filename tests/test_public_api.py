@@ -1,0 +1,112 @@
+"""What others rely on: names of the package, commands and options. A change here is deliberate.
+
+Mutants that must fail: a name added to or taken from `__all__`; a renamed option; a guide that
+shows an option that is not there.
+"""
+
+import functools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import minioneformer
+from minioneformer.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = [
+    "TASKS",
+    "BPETokenizer",
+    "Criterion",
+    "OneFormer",
+    "OneFormerConfig",
+    "OneFormerOutput",
+    "Predictor",
+    "SwinConfig",
+    "ToyPanoptic",
+    "build_predictor",
+    "evaluate",
+    "load_pretrained",
+    "save_pretrained",
+]
+OPTIONS = {
+    "demo": {"--output", "--set", "--resume", "--no-resume"},
+    "train": {"--output", "--data-root", "--set", "--resume", "--no-resume"},
+    "evaluate": {
+        "--dataset",
+        "--data-root",
+        "--split",
+        "--images",
+        "--all-tokens",
+        "--no-all-tokens",
+        "--output",
+    },
+    "predict": {"--task", "--output"},
+}
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.fixture
+def help_of(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    @functools.cache
+    def get(*words: str) -> str:
+        try:
+            status = main([*words, "--help"])
+        except SystemExit as stop:
+            status = stop.code
+        assert status == 0
+        return capsys.readouterr().out
+
+    return get
+
+
+def test_the_public_names_are_these():
+    assert minioneformer.__all__ == NAMES
+    assert all(getattr(minioneformer, name) is not None for name in NAMES)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", minioneformer.__version__)
+
+
+def test_the_commands_are_these(help_of):
+    (commands,) = re.findall(r"\{([\w,]+)\}", help_of().splitlines()[0])
+    assert commands.split(",") == list(OPTIONS)
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_the_options_of_a_command_are_these(command, help_of):
+    lines = re.findall(r"^\W*(?:-h, )?(--[a-z-, ]+)", help_of(command), re.MULTILINE)
+    found = {option for line in lines for option in re.findall(r"--[a-z][a-z-]*", line)}
+    assert found - {"--help"} == OPTIONS[command]
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """(page, line) of every command that a page shows."""
+    return [
+        (page.name, line.partition(" # ")[0])
+        for page in PAGES
+        for block in re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("minioneformer ")
+    ]
+
+
+@pytest.mark.parametrize(("page", "line"), shown_commands())
+def test_a_command_that_a_page_shows_exists(page, line):
+    _, command, *words = shlex.split(line)
+    options = {word for word in words if word.startswith("--")}
+    assert options <= OPTIONS[command]
+    if command in ("train", "predict"):
+        assert "--output" in options
+    if "--set" in options:
+        check_settings(words[0] if command == "train" else "toy", words)
+
+
+def check_settings(recipe: str, words: list[str]) -> None:
+    """The settings after --set can be applied to the recipe."""
+    from minioneformer.training.recipes import override, recipe_named
+
+    settings = [word for word in words if "=" in word]
+    assert settings
+    assert override(recipe_named(recipe), settings) != recipe_named(recipe)
