@@ -56,7 +56,7 @@ class ToyPanoptic(Dataset[PanopticSample]):
         length: int = 1000,
         seed: int = 0,
         color_overlap: float = 0.16,
-        max_objects: int = 5,
+        max_objects: int = 4,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split=}.")

@@ -149,10 +149,11 @@ def _draw_things(
     things: list[_Thing] = []
     for kind, which, hue, x, y, size, turn, saturation, value in u[:number]:
         shape = THINGS[int(which * len(THINGS))] if kind > 0.04 else PEBBLE
-        radius = unit * 0.11 * 2.6**size  # diameter 0.22 .. 0.57 of the shorter side
-        hue = 2.0 * hue - 1.0
-        center_x = width * (1.1 * x - 0.05)
-        center_y = height * (1.1 * y - 0.05)
+        radius = unit * 0.13 * 2.3**size  # diameter 0.26 .. 0.6 of the shorter side
+        # a triangle over the range: typical hues are common, those shared with neighbours rare
+        hue = math.copysign(1.0 - math.sqrt(1.0 - abs(2.0 * hue - 1.0)), hue - 0.5)
+        center_x = width * (0.06 + 0.88 * x)
+        center_y = height * (0.06 + 0.88 * y)
         if kind > 0.75 and things and things[-1].shape != PEBBLE:
             sibling = things[-1]
             shape = sibling.shape

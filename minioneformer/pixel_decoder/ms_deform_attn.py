@@ -25,8 +25,6 @@ from minioneformer.layers.cached_by_size import cached_by_size
 # is faster there than gathering (benchmarks/ms_deform_attn.py); memory grows with Q x S.
 DENSE_MAX_CELLS = 400
 
-CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))  # (x, y)
-
 
 def ms_deform_attn(
     value: Float[Tensor, "B S M D"],
@@ -77,21 +75,33 @@ def _corner_rows_and_weights(
     size, start = _level_sizes(tuple(spatial_shapes), locations.device)  # (L, 1, 2), (L, 1, 1)
     # subtle: half precision cannot tell neighbouring cells apart, so places are float32 at least.
     dtype = torch.promote_types(locations.dtype, torch.float32)
-    cell = locations.to(dtype) * size - 0.5  # in cells; integers are centres
-    origin = cell.floor()
-    x_fraction, y_fraction = (cell - origin).unbind(-1)  # (B, Q, M, L, P)
-    x_origin, y_origin = origin.unbind(-1)
-
-    rows, weights = [], []
+    x, y = (locations.to(dtype) * size - 0.5).unbind(-1)  # in cells; integers are centres
     width, height = size[..., 0], size[..., 1]
-    for dx, dy in CORNERS:
-        x, y = x_origin + dx, y_origin + dy
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        share = (x_fraction if dx else 1 - x_fraction) * (y_fraction if dy else 1 - y_fraction)
-        weights.append(attention_weights * share * inside)
-        row = start[..., 0] + y * width + x
-        rows.append(torch.where(inside, row, 0).long())
-    return torch.stack(rows, -1).flatten(3), torch.stack(weights, -1).flatten(3)
+    columns, x_shares = _neighbours(x, width)  # of (B, Q, M, L, P)
+    lines, y_shares = _neighbours(y, height)
+    rows, weights = [], []
+    for line, y_share in zip(lines, y_shares, strict=True):
+        first, weight = start[..., 0] + line * width, attention_weights * y_share
+        for column, x_share in zip(columns, x_shares, strict=True):
+            rows.append(first + column)
+            weights.append(weight * x_share)
+    return torch.stack(rows, -1).flatten(3).long(), torch.stack(weights, -1).flatten(3)
+
+
+def _neighbours(cell: Tensor, length: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """The cells before and after each place on one axis, and what share of the sample each has.
+
+    The weight of a corner is the product of its shares on the two axes. A cell outside has no
+    share; its index is moved inside, where it does no harm.
+    """
+    before = cell.floor()
+    fraction = cell - before
+    shares = [
+        (1 - fraction) * ((before >= 0) & (before < length)),
+        fraction * ((before >= -1) & (before < length - 1)),
+    ]
+    first, last = torch.zeros_like(length), length - 1
+    return [torch.clamp(before + side, first, last) for side in (0, 1)], shares
 
 
 @cached_by_size
