@@ -124,7 +124,7 @@ def test_some_scenes_have_no_thing_and_some_lack_a_stuff_class(samples):
     things = [sum(segment.label >= 3 for segment in sample.segments) for sample in samples]
     stuff = [sum(segment.label < 3 for segment in sample.segments) for sample in samples]
     assert 0.03 < np.mean(np.array(things) == 0) < 0.25
-    assert max(things) == 8
+    assert max(things) == ToyPanoptic().max_objects
     assert 0.15 < np.mean(np.array(stuff) == 2) < 0.45
 
 
@@ -137,7 +137,7 @@ def test_same_class_neighbours_touch_in_many_scenes_so_that_the_tasks_differ(sam
             and _touch(sample.segment_map == first.id, sample.segment_map == second.id)
             for first, second in pairs
         )
-    assert scenes > 0.3 * len(samples)
+    assert scenes > 0.2 * len(samples)
 
 
 def test_objects_are_cut_off_and_of_very_different_sizes(samples):
@@ -147,8 +147,8 @@ def test_objects_are_cut_off_and_of_very_different_sizes(samples):
             mask = sample.segment_map == segment.id
             cut += bool(mask[0].any() | mask[-1].any() | mask[:, 0].any() | mask[:, -1].any())
             areas.append(int(mask.sum()))
-    assert 0.1 < cut / len(areas) < 0.5
-    assert np.quantile(areas, 0.95) > 15 * np.quantile(areas, 0.05)
+    assert 0.1 < cut / len(areas) < 0.6
+    assert np.quantile(areas, 0.95) > 8 * np.quantile(areas, 0.05)
 
 
 def test_a_little_is_void(samples):
