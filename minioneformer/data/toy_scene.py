@@ -141,7 +141,7 @@ def _stuff_paint(
 def _draw_things(
     rng: np.random.Generator, height: int, width: int, max_objects: int
 ) -> list[_Thing]:
-    """Back to front. About a quarter of the things stand next to the previous one, of its class."""
+    """Back to front. One thing in six or so stands next to the previous one, of its class."""
     empty, count = rng.random(2).tolist()
     u = rng.random((max_objects, 9)).tolist()
     number = 0 if empty < 0.08 else math.ceil(count * max_objects)
@@ -154,7 +154,7 @@ def _draw_things(
         hue = math.copysign(1.0 - math.sqrt(1.0 - abs(2.0 * hue - 1.0)), hue - 0.5)
         center_x = width * (0.06 + 0.88 * x)
         center_y = height * (0.06 + 0.88 * y)
-        if kind > 0.75 and things and things[-1].shape != PEBBLE:
+        if kind > 0.82 and things and things[-1].shape != PEBBLE:
             sibling = things[-1]
             shape = sibling.shape
             radius = sibling.radius * (0.75 + 0.5 * size)
