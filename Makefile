@@ -21,7 +21,8 @@ lint: $(VENV)/.installed-$(EXTRAS)
 
 # The model that ships with the package; takes as long as the demo.
 toy-model: $(VENV)/.installed
-	$(BIN)/python -m minioneformer.training.toy_model
+	$(BIN)/minioneformer demo --output runs/toy
+	$(BIN)/python -m minioneformer.training.toy_model runs/toy
 
 install: $(VENV)/.installed-$(EXTRAS)
 

@@ -11,12 +11,13 @@ Not here: what the commands do (`training/run.py`, `evaluation/`, `inference/`).
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,11 +27,11 @@ from tqdm import tqdm
 
 from minioneformer.atomic import write_text_atomically
 from minioneformer.checkpoints.pretrained import Pretrained, load_pretrained
-from minioneformer.data.coco import CocoPanoptic
-from minioneformer.data.toy import ToyPanoptic
+from minioneformer.data.named import open_for_evaluation
 from minioneformer.evaluation.evaluation_result import token_table
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.evaluation.evaluator import evaluate_all_tokens
+from minioneformer.inference.predictor import Prediction, Predictor
 from minioneformer.inference.result_files import (
     write_instance_results,
     write_panoptic_results,
@@ -41,16 +42,20 @@ from minioneformer.structures import TASKS, PanopticSample, Task
 from minioneformer.text.task_prompt import check_task
 from minioneformer.training.failure import NonFiniteLossError
 from minioneformer.training.recipes import override, recipe_named
-from minioneformer.training.run import build_dataset, build_predictor
+from minioneformer.training.run import build_dataset, build_predictor, default_device
 from minioneformer.training.run import train as train_recipe
 from minioneformer.visualize import draw_demo, draw_prediction, save_figure
 
-DATASETS = ("toy", "coco_panoptic")
 INSTANCE_THRESHOLD = 0.5  # class probability of the instances that `predict` keeps
 DEMO_IMAGES = 6
 EVALUATION_BATCH = 20
+WORKER_FAILED = "in DataLoader worker process"
 
-Settings = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE ...")]
+# subtle: without appending, a second --set would silently replace the first
+Settings = Annotated[
+    tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]],
+    tyro.conf.arg(name="set", metavar="KEY=VALUE ..."),
+]
 
 
 def demo(
@@ -66,9 +71,9 @@ def demo(
         set_: Change values of the recipe "toy", such as optimization.steps=100.
         resume: Go on with the run in the folder.
     """
-    recipe = override(recipe_named("toy"), set_)
+    recipe = override(recipe_named("toy"), _flat(set_))
     started = time.monotonic()
-    pretrained = train_recipe(recipe, output, resume=resume, progress=True)
+    pretrained = train_recipe(recipe, output, resume=resume, progress=sys.stderr.isatty())
     print(f"trained {recipe.optimization.steps} steps in {time.monotonic() - started:.0f} s")
     dataset, _ = build_dataset(recipe.data, "val", None)
     result = evaluate_own_tokens(
@@ -76,7 +81,7 @@ def demo(
         dataset,
         categories=pretrained.categories,
         batch_size=EVALUATION_BATCH,
-        progress=True,
+        progress=sys.stderr.isatty(),
     )
     print(result.table())
     _write_json(output / "metrics.json", result.to_dict())
@@ -85,7 +90,7 @@ def demo(
 
 
 def train(
-    recipe: tyro.conf.Positional[str],
+    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")],
     /,
     *,
     output: Path,
@@ -96,19 +101,19 @@ def train(
     """Train a recipe and save the model.
 
     Args:
-        recipe: Its name; an unknown one lists those there are.
+        recipe: Its name (an unknown one lists those there are), or the recipe.json of a run.
         output: Folder for log, curves, checkpoints and the model.
         data_root: Folder of the data set, for recipes that read one.
         set_: Change values of the recipe, such as optimization.base_lr=1e-4.
         resume: Go on with the run in the folder.
     """
-    resolved = override(recipe_named(recipe), set_)
-    train_recipe(resolved, output, data_root=data_root, resume=resume, progress=True)
+    resolved = override(recipe_named(recipe), _flat(set_))
+    train_recipe(resolved, output, data_root=data_root, resume=resume, progress=sys.stderr.isatty())
     print(f"wrote {output / 'model'}")
 
 
 def evaluate(
-    weights: tyro.conf.Positional[str],
+    weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
     /,
     *,
     dataset: str,
@@ -125,12 +130,16 @@ def evaluate(
         dataset: "toy" or "coco_panoptic".
         data_root: Folder of the data set, if it is not generated.
         split: Which part of it.
-        images: How many generated images; files are all used.
+        images: How many generated images, 200 if not given; files are all used.
         all_tokens: Every metric under every token, a table of 3 x 3.
         output: JSON file for the figures, in percent.
     """
-    pretrained = load_pretrained(weights)
-    samples = _open_dataset(dataset, data_root, split, images, pretrained)
+    if output.is_dir():
+        raise IsADirectoryError(f"the figures go to a file, got the folder {str(output)!r}.")
+    pretrained = _load(weights)
+    samples = open_for_evaluation(
+        dataset, root=data_root, split=split, images=images, categories=pretrained.categories
+    )
     predictor = build_predictor(pretrained)
     run = functools.partial(
         evaluate_all_tokens if all_tokens else evaluate_own_tokens,
@@ -138,7 +147,7 @@ def evaluate(
         samples,
         categories=pretrained.categories,
         batch_size=EVALUATION_BATCH if dataset == "toy" else 1,
-        progress=True,
+        progress=sys.stderr.isatty(),
     )
     result: Any = run()
     if all_tokens:
@@ -151,8 +160,8 @@ def evaluate(
 
 
 def predict(
-    weights: tyro.conf.Positional[str],
-    images: tyro.conf.Positional[tuple[Path, ...]],
+    weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE ...")],
     /,
     *,
     task: str = "panoptic",
@@ -168,21 +177,13 @@ def predict(
             PNG + JSON, COCO instance JSON, or label PNG + JSON.
     """
     checked = check_task(task)
-    if not images:
-        raise ValueError("no images given.")
-    pretrained = load_pretrained(weights)
+    _check_images(images, output)
+    pretrained = _load(weights)
     predictor = build_predictor(pretrained, class_threshold=INSTANCE_THRESHOLD)
-    pixels = [read_image(path) for path in images]  # a broken one is found before any work
-    results = []
-    for path, image in tqdm(list(zip(images, pixels, strict=True)), unit="image", disable=None):
-        prediction = predictor.predict(image, checked)
-        figure = draw_prediction(
-            image, prediction, pretrained.categories, title=f"{path.name}, {checked}"
-        )
-        save_figure(figure, output / f"{path.stem}_{checked}.png")
-        results.append((path.name, path.stem, prediction))
+    # subtle: results come one by one, so the writer refuses a folder that has some before any work
+    results = _predict_and_draw(predictor, images, checked, output)
     written = WRITERS[checked](output, results, pretrained.categories)
-    print(f"wrote {len(results)} overlays and {written}")
+    print(f"wrote {len(images)} overlays and {written}")
 
 
 WRITERS: Mapping[Task, Callable[..., Path]] = {
@@ -192,31 +193,52 @@ WRITERS: Mapping[Task, Callable[..., Path]] = {
 }
 
 
-def _open_dataset(
-    name: str, root: Path | None, split: str, images: int | None, pretrained: Pretrained
-) -> Dataset[PanopticSample]:
-    if name not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
-    if name == "coco_panoptic":
-        if root is None:
-            raise ValueError("dataset 'coco_panoptic' lies on disk: give --data-root.")
-        return CocoPanoptic.from_root(root, split, categories=pretrained.categories)
-    if root is not None:
-        raise ValueError(f"the toy data set is generated, got --data-root {str(root)!r}.")
-    if split not in ("train", "val"):
-        raise ValueError(f"the toy data set has the splits train and val, got {split!r}.")
-    toy = ToyPanoptic(split="val" if split == "val" else "train", length=images or 200)
-    if toy.categories != pretrained.categories:
-        raise ValueError(
-            "the model knows other classes than the toy data set, got "
-            f"{', '.join(category.name for category in pretrained.categories[:8])}."
+def _flat(settings: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(itertools.chain.from_iterable(settings))
+
+
+def _load(weights: str) -> Pretrained:
+    pretrained = load_pretrained(weights)
+    pretrained.modules.to(default_device())
+    return pretrained
+
+
+def _check_images(images: Sequence[Path], output: Path) -> None:
+    """Find what would go wrong later before any work is done."""
+    if not images:
+        raise ValueError("no images given.")
+    if output.exists() and not output.is_dir():
+        raise NotADirectoryError(f"results need a folder, got the file {str(output)!r}.")
+    by_stem: dict[str, Path] = {}
+    for path in images:
+        other = by_stem.setdefault(path.stem.casefold(), path)
+        if other is not path:
+            raise ValueError(
+                f"two images would share the results named {path.stem!r}, got {str(other)!r} and "
+                f"{str(path)!r}. Predict them into two folders."
+            )
+    for path in images:
+        read_image(path)
+
+
+def _predict_and_draw(
+    predictor: Predictor, images: Sequence[Path], task: Task, output: Path
+) -> Iterator[tuple[str, str, Prediction]]:
+    """Name, id and prediction of each image, its overlay written on the way."""
+    for path in tqdm(images, unit="image", disable=None):
+        image = read_image(path)
+        prediction = predictor.predict(image, task)
+        figure = draw_prediction(
+            image, prediction, predictor.categories, title=f"{path.name}, {task}"
         )
-    return toy
+        save_figure(figure, output / f"{path.stem}_{task}.png")
+        yield path.name, path.stem, prediction
 
 
 def _draw_demo(pretrained: Pretrained, dataset: Dataset[PanopticSample], path: Path) -> None:
     predictor = build_predictor(pretrained, class_threshold=INSTANCE_THRESHOLD)
-    samples = [dataset[index] for index in range(DEMO_IMAGES)]
+    length = len(dataset)  # type: ignore[arg-type]  # torch does not say that it has one
+    samples = [dataset[index] for index in range(min(DEMO_IMAGES, length))]
     rows = [{task: predictor.predict(sample.image, task) for task in TASKS} for sample in samples]
     draw_demo(samples, rows, pretrained.categories, path=path)
 
@@ -231,6 +253,14 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nan(entry) for key, entry in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if WORKER_FAILED in text:
+        # torch puts the traceback of a loader's process into the message; its last line counts
+        text = text.rstrip().rpartition("\n")[2].partition(": ")[2]
+    return " ".join(text.split())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -255,12 +285,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description="OneFormer by hand: one model for three segmentation tasks.",
             args=list(sys.argv[1:] if arguments is None else arguments),
         )
+    except SystemExit as stop:  # tyro has printed help, or what is wrong with the words
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as stop:
         print(f"minioneformer: stopped. {stop}".rstrip(), file=sys.stderr)
         return 130
     except (ValueError, OSError, NonFiniteLossError) as error:
         if os.environ.get("MINIONEFORMER_TRACEBACK"):
             raise
-        print(f"minioneformer: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"minioneformer: error: {_one_line(error)}", file=sys.stderr)
         return 2
     return 0

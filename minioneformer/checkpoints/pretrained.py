@@ -6,24 +6,30 @@ The files have the published names: `config.json`, `model.safetensors`,
 `preprocessor_config.json`, `class_info.json`, `vocab.json`, `merges.txt`. Weights are named as
 our modules are.
 
-Not here: checkpoints of a run in progress (`training/checkpoint.py`).
+Not here: how the single files are read and written (`checkpoints/folder_files.py`), checkpoints
+of a run in progress (`training/checkpoint.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from minioneformer.checkpoints.folder_files import (
+    read_classes,
+    read_json,
+    read_weights,
+    write_classes,
+    write_json,
+    write_weights,
+)
 from minioneformer.config import OneFormerConfig
+from minioneformer.field_types import fit_fields
 from minioneformer.losses.criterion import Criterion
 from minioneformer.model import OneFormer
 from minioneformer.pixels import IMAGE_MEAN, IMAGE_STD
@@ -100,19 +106,14 @@ def save_pretrained(folder: str | Path, pretrained: Pretrained) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        OSError: If the folder cannot be written or the disk is full; weights that were there
+            are then untouched.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pretrained.tokenizer.save(folder)
-    classes = {
-        str(label): {
-            "name": category.name,
-            "isthing": int(category.is_thing),
-            "color": list(category.color),
-            "dataset_id": category.dataset_id,
-        }
-        for label, category in enumerate(pretrained.categories)
-    }
     settings = pretrained.settings
     preprocessor = {
         "image_processor_type": "OneFormerImageProcessor",
@@ -122,14 +123,11 @@ def save_pretrained(folder: str | Path, pretrained: Pretrained) -> Path:
         "num_text": pretrained.config.num_text,
         **dataclasses.asdict(settings),
     }
-    _write_json(folder / CLASSES, classes)
-    _write_json(folder / PREPROCESSOR, preprocessor)
-    _write_json(folder / CONFIG, pretrained.config.to_dict())
+    write_classes(folder / CLASSES, pretrained.categories)
+    write_json(folder / PREPROCESSOR, preprocessor)
+    write_json(folder / CONFIG, pretrained.config.to_dict())
     # subtle: written last, so a folder that has weights has everything else.
-    unfinished = folder / f"{WEIGHTS}.unfinished"
-    tensors = {k: v.detach().cpu().contiguous() for k, v in pretrained.modules.state_dict().items()}
-    save_file(tensors, unfinished, metadata={"format": "minioneformer"})
-    unfinished.replace(folder / WEIGHTS)
+    write_weights(folder / WEIGHTS, pretrained.modules.state_dict())
     return folder
 
 
@@ -147,30 +145,35 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
     Raises:
         FileNotFoundError: If the folder or one of its files is missing.
         ValueError: If a file is truncated or broken (named), the weights do not fit the
-            configuration (tensors named), or a text branch is asked for that is not there.
+            configuration (tensors named), the vocabulary is another one, or a text branch is
+            asked for that is not there.
     """
     folder = _find(source)
-    config = OneFormerConfig.from_dict(_read_json(folder / CONFIG))
+    config = _read_config(folder / CONFIG)
     if with_text and not config.is_training:
         raise ValueError(f"{folder} holds no text branch, got {with_text=}.")
     config = dataclasses.replace(config, is_training=with_text)
-    preprocessor = _read_json(folder / PREPROCESSOR)
-    settings: dict[str, Any] = {
-        f.name: preprocessor.get(f.name, f.default) for f in dataclasses.fields(ImageSettings)
-    }
+    settings = _read_settings(folder / PREPROCESSOR)
+    categories = read_classes(folder / CLASSES, config.num_classes)
+    tokenizer = BPETokenizer.from_folder(folder)
+    if tokenizer.vocab_size != config.text_encoder_vocab_size:
+        raise ValueError(
+            f"{folder}: the model was trained with another vocabulary, got "
+            f"{tokenizer.vocab_size=}, {config.text_encoder_vocab_size=}."
+        )
     modules = TrainedModules(
         model=OneFormer.from_config(config), criterion=Criterion.from_config(config)
     )
-    weights = _read_weights(folder / WEIGHTS)
+    weights = read_weights(folder / WEIGHTS)
     if not with_text:
         weights = {k: v for k, v in weights.items() if not k.startswith(TEXT_BRANCH)}
     load_weights(modules, weights, folder / WEIGHTS)
     return Pretrained(
         config=config,
         modules=modules.eval(),
-        tokenizer=BPETokenizer.from_folder(folder),
-        categories=_read_classes(folder / CLASSES, config),
-        settings=ImageSettings(**settings),
+        tokenizer=tokenizer,
+        categories=categories,
+        settings=settings,
     )
 
 
@@ -218,42 +221,18 @@ def _find(source: str | Path) -> Path:
     )
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"weights are missing, got {str(path)!r}.")
+def _read_config(path: Path) -> OneFormerConfig:
+    values = read_json(path)
     try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is truncated or no safetensors file ({error}): copy or make it again."
-        ) from error
+        return OneFormerConfig.from_dict(fit_fields(OneFormerConfig, values, "config"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"a file of the model is missing, got {str(path)!r}.")
+def _read_settings(path: Path) -> ImageSettings:
+    values = read_json(path)
+    known = {f.name: values[f.name] for f in dataclasses.fields(ImageSettings) if f.name in values}
     try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}.") from error
-
-
-def _read_classes(path: Path, config: OneFormerConfig) -> tuple[Category, ...]:
-    rows = _read_json(path)
-    if sorted(rows, key=int) != [str(label) for label in range(config.num_classes)]:
-        raise ValueError(
-            f"{path} must have the keys 0 .. {config.num_classes - 1}, got {len(rows)} keys."
-        )
-    return tuple(
-        Category(
-            name=row["name"],
-            is_thing=bool(row["isthing"]),
-            color=tuple(row["color"]),
-            dataset_id=row["dataset_id"],
-        )
-        for row in (rows[str(label)] for label in range(config.num_classes))
-    )
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=1) + "\n")
+        return ImageSettings(**fit_fields(ImageSettings, known, "settings"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -209,7 +209,7 @@ def toy() -> Recipe:
             test_longest_edge=192,
         ),
         optimization=OptimizationRecipe(
-            steps=1100,
+            steps=1050,
             batch_size=16,
             base_lr=2e-3,
             backbone_multiplier=1.0,
@@ -218,7 +218,7 @@ def toy() -> Recipe:
             warmup_fraction=0.1,
             checkpoint_every=200,
         ),
-        inference=InferenceRecipe(object_threshold=0.5),
+        inference=InferenceRecipe(object_threshold=0.5, overlap_threshold=0.6),
     )
 
 
@@ -242,7 +242,7 @@ def nuclei() -> Recipe:
             color_augmentation=True,
         ),
         optimization=OptimizationRecipe(
-            steps=1200,
+            steps=2600,
             batch_size=2,
             base_lr=1e-3,
             backbone_multiplier=1.0,

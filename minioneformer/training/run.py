@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
+from minioneformer.atomic import write_text_atomically
 from minioneformer.checkpoints.pretrained import (
     ImageSettings,
     Pretrained,
@@ -38,7 +39,7 @@ from minioneformer.training.recipes import DataRecipe, Recipe
 from minioneformer.training.schedule import Schedule
 from minioneformer.training.trainer import Trainer
 
-MODEL_FOLDER = "model"
+MODEL_FOLDER, RECIPE = "model", "recipe.json"
 
 
 def train(
@@ -64,25 +65,37 @@ def train(
         callbacks: Called after each update with its log row.
 
     Returns:
-        The trained model with all that belongs to it.
+        The trained model with all that belongs to it, on `device`.
 
     Raises:
         ValueError: If recipe and data do not fit together, or the folder holds another run.
         FileNotFoundError: If data are missing.
+        NotADirectoryError: If there is a file in the folder's place.
         NonFiniteLossError: If training diverges.
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"a run needs a folder, got the file {str(folder)!r}.")
     dataset, categories = build_dataset(recipe.data, "train", data_root)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or default_device()
     pretrained = build_pretrained(recipe, categories)
-    modules = pretrained.modules.to(device).train()
+    build_predictor(pretrained)  # refuses now the thresholds that only results need
+    pretrained.modules.to(device)
+    # With class names and vocabulary size: a run on other classes is another run.
+    recipe = dataclasses.replace(recipe, model=pretrained.config)
+    stream = build_stream(recipe, pretrained, dataset)
     trainer = _build_trainer(
-        recipe, pretrained, dataset, folder, device, progress=progress, callbacks=callbacks
+        recipe, pretrained, stream, folder, device, progress=progress, callbacks=callbacks
     )
     trainer.fit(resume=resume)
     save_pretrained(folder / MODEL_FOLDER, pretrained)
-    modules.eval()
+    pretrained.modules.eval()
     return pretrained
+
+
+def default_device() -> str:
+    """CUDA if there is any, the CPU otherwise."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def build_dataset(
@@ -195,6 +208,48 @@ def build_predictor(pretrained: Pretrained, *, class_threshold: float | None = N
     )
 
 
+def build_stream(
+    recipe: Recipe, pretrained: Pretrained, dataset: Dataset[PanopticSample]
+) -> TrainingStream:
+    """The batches of a run.
+
+    Args:
+        recipe: How images are changed, and how many make a batch.
+        pretrained: Whose classes, tokenizer and sizes the batches are for.
+        dataset: The images.
+
+    Returns:
+        The stream.
+
+    Raises:
+        ValueError: If prompts and texts would be of different lengths, or a value is out of range.
+    """
+    data, config = recipe.data, pretrained.config
+    if config.task_seq_len != config.text_encoder_context_length:
+        raise ValueError(
+            "prompts and texts are tokenized to one length, got "
+            f"{config.task_seq_len=}, {config.text_encoder_context_length=}."
+        )
+    return TrainingStream(
+        dataset=dataset,
+        transform=TrainTransform(
+            crop_size=data.crop_size,
+            shortest_edges=data.shortest_edges or None,
+            longest_edge=data.longest_edge,
+            color_augmentation=data.color_augmentation,
+            flip=data.flip,
+            pad_to_crop=data.pad_to_crop,
+        ),
+        categories=pretrained.categories,
+        tokenizer=pretrained.tokenizer,
+        num_text=config.num_text if config.contrastive_weight else None,
+        batch_size=recipe.optimization.batch_size,
+        seed=recipe.optimization.seed,
+        task_probabilities=dict(zip(TASKS, data.task_probabilities, strict=True)),
+        context_length=config.task_seq_len,
+    )
+
+
 def compute_losses(modules: TrainedModules, deep: bool, batch: Batch) -> dict[str, Tensor]:
     """Forward pass and all weighted losses.
 
@@ -215,43 +270,35 @@ def compute_losses(modules: TrainedModules, deep: bool, batch: Batch) -> dict[st
     )
 
 
+def _loader_from(
+    stream: TrainingStream, recipe: Recipe, path: Path, start: int
+) -> DataLoader[Batch]:
+    """Batches from a step on; before the first one the recipe is written to `path`."""
+    # subtle: the trainer asks for them once it has found the folder free, or the run in it the
+    # same, so this never describes a run that is not there.
+    write_text_atomically(path, json.dumps(recipe.to_dict(), indent=1) + "\n")
+    end = recipe.optimization.steps * recipe.optimization.accumulate
+    return make_loader(stream, start_step=start, end_step=end, num_workers=recipe.data.num_workers)
+
+
 def _build_trainer(
     recipe: Recipe,
     pretrained: Pretrained,
-    dataset: Dataset[PanopticSample],
+    stream: TrainingStream,
     folder: Path,
     device: str,
     *,
     progress: bool | None,
     callbacks: Sequence[Callable[[Mapping[str, int | float]], None]],
 ) -> Trainer:
-    plan, data, config = recipe.optimization, recipe.data, pretrained.config
-    stream = TrainingStream(
-        dataset=dataset,
-        transform=TrainTransform(
-            crop_size=data.crop_size,
-            shortest_edges=data.shortest_edges or None,
-            longest_edge=data.longest_edge,
-            color_augmentation=data.color_augmentation,
-            flip=data.flip,
-            pad_to_crop=data.pad_to_crop,
-        ),
-        categories=pretrained.categories,
-        tokenizer=pretrained.tokenizer,
-        num_text=config.num_text if config.contrastive_weight else None,
-        batch_size=plan.batch_size,
-        seed=plan.seed,
-        task_probabilities=dict(zip(TASKS, data.task_probabilities, strict=True)),
-        context_length=config.task_seq_len,
-    )
-    end = plan.steps * plan.accumulate
+    plan, modules = recipe.optimization, pretrained.modules
     return Trainer(
-        model=pretrained.modules,
+        model=modules,
         compute_losses=functools.partial(
-            compute_losses, pretrained.modules, config.use_auxiliary_loss
+            compute_losses, modules, pretrained.config.use_auxiliary_loss
         ),
         optimizer=build_optimizer(
-            pretrained.modules,
+            modules,
             base_lr=plan.base_lr,
             backbone_multiplier=plan.backbone_multiplier,
             weight_decay=plan.weight_decay,
@@ -262,9 +309,7 @@ def _build_trainer(
             milestones=plan.milestones,
             warmup_fraction=plan.warmup_fraction,
         ),
-        loader_from=lambda start: make_loader(
-            stream, start_step=start, end_step=end, num_workers=data.num_workers
-        ),
+        loader_from=functools.partial(_loader_from, stream, recipe, folder / RECIPE),
         total_steps=plan.steps,
         folder=folder,
         recipe=recipe.to_dict(),
@@ -276,13 +321,3 @@ def _build_trainer(
         callbacks=callbacks,
         progress=progress,
     )
-
-
-def write_json(path: Path, values: Mapping[str, object]) -> None:
-    """Write a small JSON file of a run.
-
-    Args:
-        path: In an existing folder.
-        values: JSON values.
-    """
-    path.write_text(json.dumps(values, indent=1) + "\n")

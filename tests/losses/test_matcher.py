@@ -224,6 +224,12 @@ def test_a_matcher_without_points_is_refused():
         HungarianMatcher(num_points=0)
 
 
+def test_the_method_of_the_assignment_is_passed_on():
+    matcher = HungarianMatcher(num_points=9, method="greedy")
+    with pytest.raises(ValueError, match="got method='greedy'"):
+        matcher(predictions(batch=1, queries=4), pad_targets([target(2)]))
+
+
 def test_padding_stacks_labels_and_masks_and_says_what_is_valid():
     padded = pad_targets([target(1), target(0), target(3, seed=2)])
     assert padded.valid.tolist() == [[True, False, False], [False] * 3, [True] * 3]

@@ -1,0 +1,283 @@
+"""From a recipe to a saved model, killed on the way or not.
+
+Mutants that must fail: the seed not used; the recipe written over that of another run; class
+names left out of what is compared on resuming; thresholds looked at after training only.
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from minioneformer.checkpoints.pretrained import load_pretrained
+from minioneformer.data.toy import ToyPanoptic
+from minioneformer.text.tokenizer import BPETokenizer
+from minioneformer.training.recipes import override, recipe_named, toy
+from minioneformer.training.run import (
+    build_dataset,
+    build_predictor,
+    build_pretrained,
+    build_stream,
+    compute_losses,
+    load_tokenizer,
+    train,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "data.image_size=(24,40)",
+    "data.train_images=9",
+    "data.val_images=2",
+    "optimization.steps=4",
+    "optimization.batch_size=2",
+    "optimization.checkpoint_every=2",
+    "model.hidden_dim=32",
+    "model.conv_dim=32",
+    "model.mask_dim=16",
+    "model.num_attention_heads=2",
+    "model.num_queries=8",
+    "model.text_encoder_width=64",
+    "model.text_encoder_num_layers=1",
+    "model.encoder_layers=1",
+    "model.decoder_layers=2",
+    "model.query_dec_layers=1",
+    "model.train_num_points=16",
+    "model.encoder_feedforward_dim=16",
+    "model.dim_feedforward=16",
+    "model.dropout=0.1",
+    "model.backbone_config.embed_dim=8",
+    "model.backbone_config.depths=(1,1,1,1)",
+    "model.backbone_config.num_heads=(1,1,2,2)",
+    "model.backbone_config.window_size=3",
+)
+# The settings come as JSON; the step at which it kills itself follows.
+KILLED_RUN = """
+import json, os, signal, sys
+from minioneformer.training.recipes import override, toy
+from minioneformer.training.run import train
+folder, step, settings = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+def kill(row):
+    if row["step"] == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+train(override(toy(), settings), folder, device="cpu", progress=False, callbacks=(kill,))
+"""
+
+
+def tiny(*settings):
+    return override(override(toy(), TINY), settings)
+
+
+def run(recipe, folder, **changes):
+    return train(recipe, folder, device="cpu", progress=False, **changes)
+
+
+def weights_of(folder):
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run; nothing in it may be changed."""
+    folder = tmp_path_factory.mktemp("run") / "first"
+    run(tiny(), folder)
+    return folder
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    assert {path.name for path in finished.iterdir()} == {
+        "checkpoint_00000002.pt",
+        "checkpoint_00000004.pt",
+        "curves.png",
+        "log.jsonl",
+        "model",
+        "recipe.json",
+    }
+    rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert {"loss", "loss_contrastive", "grad_norm", "lr"} <= rows[0].keys()
+
+
+def test_the_same_recipe_gives_the_same_bytes_and_another_seed_others(finished, tmp_path):
+    run(recipe_named(str(finished / "recipe.json")), tmp_path / "again")
+    assert weights_of(tmp_path / "again") == weights_of(finished)
+    assert (tmp_path / "again" / "recipe.json").read_bytes() == (
+        finished / "recipe.json"
+    ).read_bytes()
+    run(tiny("optimization.seed=1"), tmp_path / "other")
+    assert weights_of(tmp_path / "other") != weights_of(finished)
+
+
+def test_the_recipe_that_is_written_knows_classes_and_vocabulary(finished):
+    written = recipe_named(str(finished / "recipe.json"))
+    assert list(written.model.id2label.values()) == [c.name for c in ToyPanoptic().categories]
+    assert written.model.text_encoder_vocab_size == BPETokenizer.shipped().vocab_size
+    plain = tiny()
+    assert dataclasses.replace(written, model=plain.model) == plain
+
+
+def test_what_is_returned_is_what_was_saved(tmp_path):
+    returned = run(tiny("optimization.steps=1"), tmp_path)
+    loaded = load_pretrained(tmp_path, with_text=True)
+    assert loaded.config == returned.config
+    assert loaded.settings == returned.settings
+    assert loaded.categories == returned.categories
+    state = returned.modules.state_dict()
+    assert all(torch.equal(value, state[k]) for k, value in loaded.modules.state_dict().items())
+    assert not any(module.training for module in returned.modules.modules())
+
+
+def test_training_reaches_every_weight(finished):
+    before = build_pretrained(tiny(), ToyPanoptic().categories).modules
+    after = dict(load_pretrained(finished, with_text=True).modules.named_parameters())
+    assert [n for n, old in before.named_parameters() if torch.equal(old, after[n])] == []
+
+
+def test_another_run_in_the_folder_is_left_alone(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    with pytest.raises(ValueError, match="output folder already holds a run, got .*first"):
+        run(tiny("optimization.base_lr=0.5"), finished)
+    with pytest.raises(ValueError, match="recipe.optimization.base_lr was 0.00.*, got 0.5"):
+        run(tiny("optimization.base_lr=0.5"), finished, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_resuming_with_other_classes_is_refused_by_name(tmp_path):
+    for folder, count in (("all", 8), ("fewer", 7)):
+        ToyPanoptic(size=(24, 40), length=4, max_objects=0).write_coco_panoptic(tmp_path / folder)
+        path = tmp_path / folder / "annotations" / "panoptic_train.json"
+        content = json.loads(path.read_text())
+        content["categories"] = content["categories"][:count]
+        path.write_text(json.dumps(content))
+    recipe = tiny("data.dataset=coco_panoptic", "optimization.steps=1")
+    run(recipe, tmp_path / "run", data_root=tmp_path / "all")
+    with pytest.raises(ValueError, match="recipe.model.id2label.7 was 'cross', got None"):
+        run(recipe, tmp_path / "run", data_root=tmp_path / "fewer", resume=True)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    with pytest.raises(NotADirectoryError, match="a run needs a folder, got the file '.*file'"):
+        run(tiny(), path)
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("inference.object_threshold=2", "object_threshold is a fraction, 0 to 1, got value=2.0"),
+        ("data.test_shortest_edge=0", "shortest_edge must be >= 1"),
+        ("data.image_size=(8,8)", r"sides must be >= 16 .*got size=\(8, 8\)"),
+        ("optimization.batch_size=0", "batch_size must be at least 1, got batch_size=0"),
+        ("optimization.steps=0", "total_steps must be > 0"),
+        ("optimization.accumulate=0", "got .*accumulate=0"),
+        ("optimization.schedule=pol", "unknown schedule, got name='pol'.*poly"),
+        ("optimization.autocast=fp16", "autocast must be 'bf16'"),
+        ("data.task_probabilities=(1,1,1)", "task_probabilities must be >= 0 and sum to 1"),
+        ("model.task_seq_len=9", "task_seq_len=9, config.text_encoder_context_length=77"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_any_step(tmp_path, setting, message):
+    with pytest.raises(ValueError, match=message):
+        run(tiny(setting), tmp_path)
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_a_missing_vocabulary_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file .*absent"):
+        run(tiny(f"vocabulary={tmp_path / 'absent'}"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_vocabularies_come_from_the_package_a_folder_or_a_merges_file(tmp_path):
+    shipped = load_tokenizer("shipped")
+    shipped.save(tmp_path)
+    assert load_tokenizer(str(tmp_path)).token_to_id == shipped.token_to_id
+    with pytest.raises(ValueError, match="CLIP's vocabulary needs 48894 merges"):
+        load_tokenizer(str(tmp_path / "merges.txt"))
+
+
+def test_generated_data_have_the_size_that_the_recipe_says():
+    data = tiny("data.color_overlap=0.5").data
+    train_set, categories = build_dataset(data, "train", None)
+    val_set, _ = build_dataset(data, "val", None)
+    assert (len(train_set), len(val_set)) == (9, 2)
+    assert categories == ToyPanoptic().categories
+    assert train_set[0].image.shape == val_set[0].image.shape == (3, 24, 40)
+    assert (train_set.color_overlap, train_set.split, val_set.split) == (0.5, "train", "val")
+    with pytest.raises(ValueError, match="generated, got data_root='x'"):
+        build_dataset(data, "train", "x")
+
+
+def test_data_on_disk_need_a_root_and_have_their_own_splits(tmp_path):
+    ToyPanoptic(split="val", size=(24, 40), length=2).write_coco_panoptic(tmp_path)
+    data = tiny("data.dataset=coco_panoptic", "data.train_split=val").data
+    opened, categories = build_dataset(data, "train", tmp_path)
+    assert len(opened) == 2
+    assert categories == ToyPanoptic().categories
+    with pytest.raises(ValueError, match="'coco_panoptic' lies on disk: give its data_root"):
+        build_dataset(data, "train", None)
+    with pytest.raises(FileNotFoundError, match="panoptic_train.json"):
+        build_dataset(dataclasses.replace(data, train_split="train"), "train", tmp_path)
+
+
+def test_a_predictor_has_the_settings_that_the_weights_carry():
+    recipe = tiny(
+        "inference.object_threshold=0.25",
+        "inference.overlap_threshold=0.5",
+        "data.test_shortest_edge=48",
+        "data.test_longest_edge=90",
+        "model.task_seq_len=9",
+        "model.text_encoder_context_length=9",
+    )
+    predictor = build_predictor(
+        build_pretrained(recipe, ToyPanoptic().categories), class_threshold=0.125
+    )
+    assert (predictor.object_threshold, predictor.overlap_threshold) == (0.25, 0.5)
+    assert (predictor.shortest_edge, predictor.longest_edge) == (48, 90)
+    assert predictor.class_threshold == 0.125
+    assert predictor.task_tokens["semantic"].shape == (1, 9)
+    assert not predictor.model.training
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_earlier_predictions_have_losses_only_if_asked_for(deep):
+    recipe = tiny("model.decoder_layers=3")
+    dataset, categories = build_dataset(recipe.data, "train", None)
+    pretrained = build_pretrained(recipe, categories)
+    batch = build_stream(recipe, pretrained, dataset)[0]
+    losses = compute_losses(pretrained.modules, deep, batch)
+    last = {"loss_class", "loss_mask", "loss_dice", "loss_contrastive"}
+    earlier = {f"{name}_{i}" for name in last - {"loss_contrastive"} for i in range(2)}
+    assert losses.keys() == (last | earlier if deep else last)
+
+
+def test_without_a_contrastive_loss_no_text_is_read(tmp_path):
+    run(tiny("model.contrastive_weight=0", "optimization.steps=1"), tmp_path)
+    row = json.loads((tmp_path / "log.jsonl").read_text())
+    assert "loss_contrastive" not in row or row["loss_contrastive"] == 0
+
+
+@pytest.mark.parametrize(("step", "workers"), [(3, 0), pytest.param(1, 2, marks=pytest.mark.slow)])
+def test_killed_and_resumed_a_run_ends_in_the_same_bytes(finished, tmp_path, step, workers):
+    settings = (*TINY, f"data.num_workers={workers}")
+    folder = tmp_path / "killed"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_RUN, str(folder), str(step), json.dumps(settings)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert not (folder / "model").exists()
+    assert len((folder / "log.jsonl").read_text().splitlines()) == step
+    run(tiny(f"data.num_workers={workers}"), folder, resume=True)
+    assert weights_of(folder) == weights_of(finished)
+    steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
