@@ -141,6 +141,7 @@ def evaluate(
         dataset, root=data_root, split=split, images=images, categories=pretrained.categories
     )
     predictor = build_predictor(pretrained)
+    output.parent.mkdir(parents=True, exist_ok=True)  # fails now, not after the work
     run = functools.partial(
         evaluate_all_tokens if all_tokens else evaluate_own_tokens,
         predictor,
@@ -177,7 +178,7 @@ def predict(
             PNG + JSON, COCO instance JSON, or label PNG + JSON.
     """
     checked = check_task(task)
-    _check_images(images, output)
+    _check_images(images, checked, output)
     pretrained = _load(weights)
     predictor = build_predictor(pretrained, class_threshold=INSTANCE_THRESHOLD)
     # subtle: results come one by one, so the writer refuses a folder that has some before any work
@@ -203,7 +204,7 @@ def _load(weights: str) -> Pretrained:
     return pretrained
 
 
-def _check_images(images: Sequence[Path], output: Path) -> None:
+def _check_images(images: Sequence[Path], task: Task, output: Path) -> None:
     """Find what would go wrong later before any work is done."""
     if not images:
         raise ValueError("no images given.")
@@ -217,8 +218,18 @@ def _check_images(images: Sequence[Path], output: Path) -> None:
                 f"two images would share the results named {path.stem!r}, got {str(other)!r} and "
                 f"{str(path)!r}. Predict them into two folders."
             )
+    originals = {path.resolve() for path in images}
     for path in images:
         read_image(path)
+        if (overlay := _overlay_path(path, task, output)).resolve() in originals:
+            raise ValueError(
+                f"the overlay of {str(path)!r} would replace the image {str(overlay)!r}. "
+                f"Choose another output folder."
+            )
+
+
+def _overlay_path(image: Path, task: Task, output: Path) -> Path:
+    return output / f"{image.stem}_{task}.png"
 
 
 def _predict_and_draw(
@@ -231,7 +242,7 @@ def _predict_and_draw(
         figure = draw_prediction(
             image, prediction, predictor.categories, title=f"{path.name}, {task}"
         )
-        save_figure(figure, output / f"{path.stem}_{task}.png")
+        save_figure(figure, _overlay_path(path, task, output))
         yield path.name, path.stem, prediction
 
 
@@ -245,7 +256,6 @@ def _draw_demo(pretrained: Pretrained, dataset: Dataset[PanopticSample], path: P
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write figures; those that are not defined (nan) become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, json.dumps(_without_nan(values), indent=1) + "\n")
 
 

