@@ -1,7 +1,8 @@
 """The configuration: what is in it is used, what is not is refused.
 
-Mutants that must fail: any field not passed on by a `from_config`; layers of the decoder not
-reduced by one; a list left a list; keys of `id2label` left strings.
+Mutants that must fail: a field not passed on (epsilon of the text encoder, dropout of the
+queries); layers of the decoder not reduced by one; a list left a list; keys of `id2label` left
+strings.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Figure 2, top to bottom.
 
-Mutants that must fail: the task token not normalised, or always; text queries from the task
-tokens; predictions[0] for the result; query positions not shared; auxiliary predictions given
-unasked; cached tensors born in inference mode; a position code that breaks half precision.
+Mutants that must fail: the task token never normalised, or always; predictions[0] for the result;
+auxiliary predictions shifted, or given unasked; cached tensors born in inference mode, or in an
+export; position codes that raise half precision.
 """
 
 import dataclasses

@@ -1,5 +1,8 @@
-"""The one structure that computes. Mutants that must fail: channels and queries swapped; height
-and width swapped; the mean over channels for their sum; the features of another image."""
+"""The one structure that computes.
+
+Mutants that must fail: height and width swapped; the mean over channels for their sum; the
+features of another image.
+"""
 
 import dataclasses
 

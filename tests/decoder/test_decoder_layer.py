@@ -1,7 +1,7 @@
 """One masked decoder layer.
 
-Mutants that must fail: self-attention before cross-attention; positions in the values; no
-positions in either comparison; a residual left out; norms swapped; mask not passed on.
+Mutants that must fail: no mask; keys and values swapped; positions in the values; no positions in
+either comparison; a residual left out; norms swapped.
 """
 
 import torch

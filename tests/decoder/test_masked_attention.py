@@ -1,7 +1,8 @@
 """Blocked cells.
 
-Mutants that must fail: > for <; threshold at 0.5; `<= 0`; empty masks left blocked; opened when
-*any* cell is blocked; corner-aligned resize; resize to (W, H); gradient let through.
+Mutants that must fail: > for <; `<= 0`; threshold at 0.5; empty masks left blocked; opened when
+*any* cell is blocked; opened by another image; corner-aligned resize; resize to (W, H); gradient
+let through.
 """
 
 import pytest

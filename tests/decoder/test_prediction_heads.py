@@ -1,5 +1,7 @@
-"""Prediction heads. Mutants that must fail: no norm before the class head; none before the mask
-head; K classes instead of K + 1; two mask layers."""
+"""Prediction heads.
+
+Mutants that must fail: no norm before either head; K classes instead of K + 1; two mask layers.
+"""
 
 import torch
 import torch.nn.functional as F

@@ -1,8 +1,9 @@
 """The masked decoder.
 
-Mutants that must fail: levels fine to coarse; the same level always; a mask of the wrong level;
-masks of the first queries throughout; positions in the values; level embedding left out; the
-auxiliary predictions in another order; heads on the wrong queries; gradient through the masks.
+Mutants that must fail: levels fine to coarse; the same level always; masks of the first queries
+throughout; positions in the values, or nowhere; level embedding left out, or always the first;
+classes in another order; auxiliary predictions unasked; classes of the first queries throughout;
+the first queries returned for the last.
 """
 
 import pytest

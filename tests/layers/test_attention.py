@@ -1,7 +1,8 @@
 """Multi-head attention.
 
 Mutants that must fail: no division by sqrt(d); division by sqrt(C); blocked_mask read as allowed;
-heads split as (c heads); query and key swapped; dropout left on in eval.
+heads split or merged as (c heads); keys for values; queries for keys; dropout left on in eval;
+the bound of Xavier without the fused matrix.
 """
 
 import math

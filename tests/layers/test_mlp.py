@@ -1,5 +1,7 @@
-"""Multi-layer perceptron. Mutants that must fail: ReLU after the last layer; none between;
-one layer too many; hidden and output width swapped."""
+"""Multi-layer perceptron.
+
+Mutants that must fail: ReLU after the last layer; none between; one layer too many.
+"""
 
 import pytest
 import torch

@@ -1,7 +1,8 @@
 """Assignment.
 
-Mutants that must fail: row prices not moved; column prices not moved; the path not walked back;
-`argmax` for `argmin`; the transpose forgotten for tall matrices; rows not sorted; greedy choice.
+Mutants that must fail: prices of rows or columns not moved, or the wrong way; prices left out of
+the path's length; the nearest column taken though it is not free; the row before a column
+forgotten; pairs not sorted by row; infinity let through.
 """
 
 import itertools

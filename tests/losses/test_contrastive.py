@@ -1,7 +1,8 @@
 """Query-text contrastive loss.
 
-Mutants that must fail: `* temperature`; one direction only; their mean; no normalisation;
-normalisation of each query by itself; queries not flattened but averaged; the targets reversed.
+Mutants that must fail: `* temperature`; one direction only, or twice; their mean; no
+normalisation; normalisation of each query by itself; queries averaged before they are flattened;
+the pairs reversed.
 """
 
 import math

@@ -1,10 +1,10 @@
 """Eq. (2).
 
-Mutants that must fail: a weight applied twice or not at all; mask and dice weights swapped; no
-division by the number of masks, or by that of one image; no-object weight 1; a plain mean in the
-classification; unmatched queries left out; labels of another target; suffixes shifted; the
-contrastive loss for every layer, or unweighted; `* log_inverse_temperature`; no clamp; matched
-masks of another image; no gradient without objects.
+Mutants that must fail: a weight applied twice or not at all; mask and dice swapped; no division
+by the number of masks, or a mean; 0 / 0 without masks; no-object weight 1, or on class 0; a plain
+mean in the classification; labels or masks of the first target for all; suffixes shifted; the
+last prediction for all; the contrastive loss unweighted; `* temperature`; no clamp; mask features
+of the first image for all; no gradient without objects; half precision under autocast.
 """
 
 import math
@@ -310,6 +310,20 @@ def test_training_on_the_losses_alone_finds_the_target():
     assert int((labels == NUM_CLASSES).sum()) == 2
     found = F.interpolate(prediction.mask_logits.detach(), (6, 10), mode="bilinear")[0, match[0]]
     assert float(((found > 0) == masks).float().mean()) > 0.9
+
+
+def test_numbers_of_points_are_passed_on(monkeypatch):
+    asked = []
+
+    def spy(mask_logits: Tensor, **numbers: float) -> Tensor:
+        asked.append(numbers)
+        return torch.empty(len(mask_logits), 9, 2).uniform_()
+
+    monkeypatch.setattr(module, "choose_points", spy)
+    weigh = criterion(num_points=7, oversample_ratio=2.0, importance_ratio=0.5)
+    weigh(predictions(), [target([0, 2]), target([1])])
+    assert asked == [{"num_points": 7, "oversample_ratio": 2.0, "importance_ratio": 0.5}]
+    assert weigh.matcher.num_points == 7
 
 
 def test_from_config_takes_the_published_names():

@@ -1,7 +1,8 @@
 """Cross-entropy and dice of masks.
 
-Mutants that must fail: 1 - overlap without the 2; no smoothing; smoothing 2; squares in the
-denominator; sum for mean; P left out of the pairwise cost; softplus(-x); sigmoid left out.
+Mutants that must fail: overlap without the 2; smoothing 0 or 2, or only below; squares in the
+denominator; sum for mean; P left out of the pairwise cost, or multiplied; softplus(-x); `+ x g`;
+sigmoid left out; targets left out of the pairwise total.
 """
 
 import math

@@ -1,8 +1,9 @@
 """Matching.
 
-Mutants that must fail: `+ class_weight`; the label of another target; BCE or dice left out; a
-weight on the wrong term; probabilities of the wrong axis; padding matched; queries and targets
-swapped; another image's points; NaN let through.
+Mutants that must fail: `+ class_weight`; BCE or dice left out; a weight on the wrong term; softmax
+over queries; log-probabilities; padding matched; targets in the order of the answer; costs of the
+first layer or image for all; points of another image, or the same for all; labels or masks not
+padded; gradient kept.
 """
 
 import itertools

@@ -1,8 +1,8 @@
 """Points.
 
-Mutants that must fail: (y, x); align_corners; `2 * points`; the surest points; points near
-probability 0.5 of the *sigmoid of the absolute logit*; all points important; candidates
-without oversampling; the same points for every row; border padding.
+Mutants that must fail: (y, x); align_corners; no `- 1`; nearest; border padding; the surest
+points; the most negative logits; all points important; the first candidates; no oversampling;
+the same candidates for every row.
 """
 
 import math

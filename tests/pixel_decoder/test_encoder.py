@@ -1,7 +1,7 @@
 """Deformable encoder layer and its reference points.
 
-Mutants that must fail: (y, x) points; corners instead of centres; positions added to what is read;
-normalisation before the residual; a residual left out; the two norms swapped.
+Mutants that must fail: (y, x) points; corners instead of centres; column by column; positions
+added to what is read; no positions; a residual left out; the two norms swapped; no dropout.
 """
 
 import pytest

@@ -1,8 +1,8 @@
 """Pixel decoder.
 
-Mutants that must fail: levels fine to coarse; nearest or corner-aligned enlarging; lateral left
-out; ReLU left out; level embedding added to what is read; level embeddings in another order;
-mask features from before the 3 x 3 convolution.
+Mutants that must fail: levels fine to coarse; nearest or corner-aligned enlarging; the coarsest
+level enlarged; lateral left out; ReLU left out; level embeddings left out or in another order;
+cells column by column; no padding in the 3 x 3 convolution; Xavier left out.
 """
 
 import math

@@ -1,8 +1,9 @@
 """Object queries from task token and mask features.
 
 Mutants that must fail: image content in the values; image content nowhere; position codes left
-out of the keys; query positions in the values; positions of the wrong N - 1 queries; the task
-token first; the task token normalised again; the final norm left out; N copies; zeros for the seed.
+out of the keys; query positions in the values, or nowhere; positions of the wrong N - 1 queries;
+the task token first; the task token normalised again; the final norm left out; zeros for the
+seed, or never; a residual left out; a dropout left out; cells column by column.
 """
 
 import pytest
