@@ -11,14 +11,13 @@ Not here: the attention itself (`backbone/swin_block.py`).
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Int, Num
 from torch import Tensor
+
+from minioneformer.layers.cached_by_size import cached_by_size
 
 # subtle: the official -100 leaves weights of about exp(-100), subnormal numbers, which change no
 # digit of a result but are several times slower to calculate with on CPUs. Not -inf, which turns
@@ -116,7 +115,7 @@ def relative_position_index(
         In a window of side 2 the table has 9 rows. A cell and itself give the middle one, 4; the
         query at the top left and the key at the bottom right give 0, the reverse gives 8.
     """
-    return _once(_relative_position_index, window_size, device or torch.device("cpu"))
+    return _relative_position_index(window_size, device or torch.device("cpu"))
 
 
 def shifted_window_mask(
@@ -152,12 +151,13 @@ def shifted_window_mask(
         unless its logit exceeds every allowed one by more than 80.
     """
     device = device or torch.device("cpu")
-    kinds = _once(_masks_by_kind, window_size, shift, device)  # (2, 2, area, area)
+    kinds = _masks_by_kind(window_size, shift, device)  # (2, 2, area, area)
     last_row = (torch.arange(num_rows, device=device) == num_rows - 1).long()
     last_column = (torch.arange(num_columns, device=device) == num_columns - 1).long()
     return kinds[last_row[:, None], last_column[None, :]].flatten(0, 1)
 
 
+@cached_by_size
 def _relative_position_index(window_size: int, device: torch.device) -> Int[Tensor, "area area"]:
     cells = torch.arange(window_size, device=device)
     row, column = (grid.flatten() for grid in torch.meshgrid(cells, cells, indexing="ij"))
@@ -166,6 +166,7 @@ def _relative_position_index(window_size: int, device: torch.device) -> Int[Tens
     return row_delta * (2 * window_size - 1) + column_delta
 
 
+@cached_by_size
 def _masks_by_kind(
     window_size: int, shift: int, device: torch.device
 ) -> Float[Tensor, "2 2 area area"]:
@@ -180,15 +181,3 @@ def _masks_by_kind(
     regions = regions.flatten(2)  # (2, 2, area)
     differ = regions[..., :, None] != regions[..., None, :]  # (2, 2, area, area)
     return torch.zeros(differ.shape, device=device).masked_fill(differ, BLOCKED_LOGIT)
-
-
-def _once(build: Callable[..., Tensor], *key: int | torch.device) -> Tensor:
-    """`build(*key)`, remembered; not under a compiler, which makes tensors of its own kind."""
-    return build(*key) if torch.compiler.is_compiling() else _remembered(build, *key)
-
-
-@functools.lru_cache(maxsize=64)
-def _remembered(build: Callable[..., Tensor], *key: int | torch.device) -> Tensor:
-    # subtle: a tensor made in inference mode could not be used in a training step later.
-    with torch.inference_mode(False):
-        return build(*key)

@@ -2,9 +2,10 @@
 
 Paper: not in OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
-Position codes, reference points and level sizes depend on sizes only; most batches repeat them.
+Position codes, reference points, level sizes and window masks depend on sizes only; most batches
+repeat them.
 
-Not here: window masks, which depend on the window alone (`backbone/windows.py`).
+Not here: what is remembered; each tensor is made in the file that uses it.
 """
 
 from __future__ import annotations
