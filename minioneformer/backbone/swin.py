@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from minioneformer.backbone.swin_block import SwinBlock
 from minioneformer.backbone.windows import pad_to_multiple
 from minioneformer.config import SwinConfig
+from minioneformer.layers.drop_path import linear_drop_path_rates
 
 PATCH_SIZE = 4
 FEATURE_NAMES = ("res2", "res3", "res4", "res5")  # strides 4, 8, 16, 32
@@ -183,7 +184,7 @@ class SwinTransformer(nn.Module):
             layer_norm_eps=layer_norm_eps,
         )
         self.stages = nn.ModuleList()
-        rates = _drop_path_rates(drop_path_rate, depths)
+        rates = linear_drop_path_rates(drop_path_rate, depths)
         for dim, heads, stage_rates in zip(dims, num_heads, rates, strict=True):
             shifts = itertools.cycle((0, window_size // 2))
             blocks = [
@@ -242,13 +243,6 @@ class SwinTransformer(nn.Module):
             layer_norm_eps=config.layer_norm_eps,
             checkpoint_blocks=checkpoint_blocks,
         )
-
-
-def _drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
-    """From 0 at the first block of all linearly to `last` at the last, one list per stage."""
-    num_blocks = sum(depths)
-    rates = iter([last * block / max(num_blocks - 1, 1) for block in range(num_blocks)])
-    return [list(itertools.islice(rates, depth)) for depth in depths]
 
 
 def _init_linear(module: nn.Module) -> None:

@@ -3,10 +3,13 @@
 Paper: Deep Networks with Stochastic Depth (arXiv 1603.09382); in OneFormer (arXiv 2211.06220)
 part of the backbone, Sec. 4.1. Not drawn in Figure 2.
 
-Not here: which rate a block gets (`backbone/swin.py` raises it linearly over the blocks).
+Not here: which branches of a block it drops (`backbone/`).
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -58,3 +61,21 @@ class DropPath(nn.Module):
     def extra_repr(self) -> str:
         """The rate, for printed models."""
         return f"rate={self.rate:.3g}"
+
+
+def linear_drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
+    """The rate of each block: from 0 at the first of all linearly to `last` at the last.
+
+    Args:
+        last: Rate of the last block, in [0, 1).
+        depths: Blocks per stage.
+
+    Returns:
+        One list per stage, one rate per block. A single block gets 0.
+
+    Example:
+        `last` 0.3 and `depths` (1, 2, 1) give [[0.0], [0.1, 0.2], [0.3]].
+    """
+    num_blocks = sum(depths)
+    rates = iter([last * block / max(num_blocks - 1, 1) for block in range(num_blocks)])
+    return [list(itertools.islice(rates, depth)) for depth in depths]

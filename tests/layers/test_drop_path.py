@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from minioneformer.layers.drop_path import DropPath
+from minioneformer.layers.drop_path import DropPath, linear_drop_path_rates
 
 
 def test_evaluation_and_rate_zero_are_the_identity():
@@ -67,3 +67,16 @@ def test_the_dtype_stays_and_an_empty_batch_passes(dtype: torch.dtype):
 def test_a_rate_outside_zero_to_one_is_refused(rate: float):
     with pytest.raises(ValueError, match="got rate="):
         DropPath(rate)
+
+
+def test_rates_rise_linearly_over_all_blocks_and_not_per_stage():
+    first, second, third = linear_drop_path_rates(0.3, (1, 2, 1))  # the docstring's example
+    assert first == [0.0]
+    assert second == pytest.approx([0.1, 0.2])
+    assert third == pytest.approx([0.3])
+    expected = torch.linspace(0, 0.4, 36).tolist()  # as the official code of ConvNeXt does it
+    assert sum(linear_drop_path_rates(0.4, (3, 3, 27, 3)), []) == pytest.approx(expected)
+
+
+def test_a_single_block_is_never_dropped_and_stages_may_be_empty():
+    assert linear_drop_path_rates(0.3, (0, 1)) == [[], [0.0]]
