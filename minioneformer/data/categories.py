@@ -45,7 +45,7 @@ def load_catalog(name: str) -> tuple[Category, ...]:
             color=tuple(row["color"]),
             dataset_id=row["dataset_id"],
         )
-        for row in _rows(name)
+        for row in _table(name)["categories"]
     )
 
 
@@ -61,6 +61,24 @@ def class_names(categories: Sequence[Category]) -> list[str]:
     return [category.name for category in categories]
 
 
+def ignore_label(name: str) -> int:
+    """The label of pixels without a class, as the published models of a data set state it.
+
+    Args:
+        name: One of `CATALOGS`.
+
+    Returns:
+        A number that is no label of the catalogue.
+
+    Raises:
+        ValueError: If there is no such catalogue; near matches are named.
+
+    Example:
+        255 for COCO, 65 for the 65 classes of Mapillary Vistas.
+    """
+    return _table(name)["ignore_label"]
+
+
 def ade20k_instance_labels() -> dict[int, int]:
     """ADE20K numbers its 100 things twice; this maps one numbering to the other.
 
@@ -70,15 +88,15 @@ def ade20k_instance_labels() -> dict[int, int]:
     Example:
         Red value 1 is "bed", label 7.
     """
-    rows = _rows("ade20k")
+    rows = _table("ade20k")["categories"]
     return {row["instance100_id"]: row["id"] for row in rows if "instance100_id" in row}
 
 
 @functools.cache
-def _rows(name: str) -> list[dict[str, Any]]:
+def _table(name: str) -> dict[str, Any]:
     if name not in CATALOGS:
         near = difflib.get_close_matches(name, CATALOGS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"no such catalogue, got {name=}. Known: {', '.join(CATALOGS)}.{hint}")
     path = Path(__file__).parent / "catalog" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["categories"]
+    return json.loads(path.read_text(encoding="utf-8"))

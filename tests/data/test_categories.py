@@ -8,6 +8,7 @@ from minioneformer.data.categories import (
     CATALOGS,
     ade20k_instance_labels,
     class_names,
+    ignore_label,
     load_catalog,
 )
 from minioneformer.structures import Category
@@ -77,11 +78,33 @@ def test_ade20k_instance_numbers_name_each_thing_once():
     assert categories[labels[100]].name == "flag"
 
 
+@pytest.mark.parametrize("name", CATALOGS[1:])
+def test_the_catalogues_equal_the_published_tables(name, shared_data):
+    """Every fact of every class: names verbatim, numbers of the annotation files, colours."""
+    published = shared_data.parent / "spec" / f"categories_{name}.json"
+    if not published.is_file():
+        pytest.skip("the shared class tables are not beside the checkout")
+    theirs = json.loads(published.read_text(encoding="utf-8"))
+    path = Path(module.__file__).parent / "catalog" / f"{name}.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["categories"]
+    # the table of ADE20K does not repeat the label as the id in its panoptic files
+    assert rows == [{"dataset_id": row["id"], **row} for row in theirs["categories"]]
+    assert ignore_label(name) == theirs["ignore_label"]
+
+
+@pytest.mark.parametrize("name", CATALOGS)
+def test_the_label_of_no_class_is_no_label(name):
+    expected = 65 if name == "mapillary_vistas" else 255
+    assert ignore_label(name) == expected >= len(load_catalog(name))
+
+
 def test_an_unknown_catalogue_is_refused_with_its_near_match():
     with pytest.raises(ValueError, match=r"got name='cityscape'.*mean 'cityscapes'"):
         load_catalog("cityscape")
     with pytest.raises(ValueError, match=r"got name='zzz'\. Known: toy, ade20k"):
         load_catalog("zzz")
+    with pytest.raises(ValueError, match=r"got name='toi'.*mean 'toy'"):
+        ignore_label("toi")
 
 
 def test_class_names_of_no_categories_are_none():
