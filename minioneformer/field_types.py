@@ -50,7 +50,8 @@ def fit_fields(dataclass_type: type, values: object, where: str) -> dict[str, An
     Args:
         dataclass_type: Declares the fields.
         values: By field name. Names that it does not have stay as they are, and fields may be
-            missing.
+            missing. Where a field may be one of several dataclasses, `model_type` in its values
+            says which; without it, it is the first.
         where: Names the object in errors; a field is `where.name`.
 
     Returns:
@@ -63,7 +64,8 @@ def fit_fields(dataclass_type: type, values: object, where: str) -> dict[str, An
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{where} must be an object with named values, got {values!r:.60}.")
-    declared = typing.get_type_hints(dataclass_type)
+    hints = typing.get_type_hints(dataclass_type)
+    declared = {field.name: hints[field.name] for field in dataclasses.fields(dataclass_type)}
     return {
         name: _fit_field(value, declared.get(name), f"{where}.{name}")
         for name, value in values.items()
@@ -73,9 +75,20 @@ def fit_fields(dataclass_type: type, values: object, where: str) -> dict[str, An
 def _fit_field(value: Any, declared: Any, where: str) -> Any:
     if declared is None:
         return value
-    if isinstance(declared, type) and dataclasses.is_dataclass(declared):
-        return fit_fields(declared, value, where)
-    return fit_value(value, declared, where)
+    kinds = [kind for kind in typing.get_args(declared) or (declared,) if _is_dataclass(kind)]
+    if not kinds:
+        return fit_value(value, declared, where)
+    if len(kinds) == 1 or not isinstance(value, Mapping):
+        return fit_fields(kinds[0], value, where)
+    names = {kind.model_type: kind for kind in kinds}
+    name = value.get("model_type", kinds[0].model_type)
+    if name not in names:
+        raise ValueError(f"{where}.model_type must be one of {', '.join(names)}, got {name!r}.")
+    return fit_fields(names[name], value, where)
+
+
+def _is_dataclass(declared: Any) -> bool:
+    return isinstance(declared, type) and dataclasses.is_dataclass(declared)
 
 
 class _MisfitError(Exception):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from minioneformer.backbone.swin import SwinTransformer
+from minioneformer.backbone.build import build_backbone
 from minioneformer.config import OneFormerConfig
 from minioneformer.decoder.transformer_decoder import TransformerDecoder
 from minioneformer.pixel_decoder.pixel_decoder import PixelDecoder
@@ -150,16 +150,18 @@ class OneFormer(nn.Module):
         return self.text_mapper(text_tokens)
 
     @classmethod
-    def from_config(cls, config: OneFormerConfig) -> OneFormer:
+    def from_config(cls, config: OneFormerConfig, *, checkpoint_blocks: bool = False) -> OneFormer:
         """Build a model with random weights.
 
         Args:
             config: The published field names.
+            checkpoint_blocks: Whether the backbone recomputes each block in the backward pass:
+                less memory, same gradients, one more forward.
 
         Returns:
             The model, in training mode, with a text mapper if `config.is_training`.
         """
-        backbone = SwinTransformer.from_config(config.backbone_config)
+        backbone = build_backbone(config.backbone_config, checkpoint_blocks=checkpoint_blocks)
         return cls(
             backbone=backbone,
             pixel_decoder=PixelDecoder(

@@ -12,7 +12,16 @@ import pytest
 import torch
 from torch import nn
 
-from minioneformer.config import OneFormerConfig, SwinConfig, check_fields
+from minioneformer.config import (
+    BACKBONES,
+    ConvNextConfig,
+    DinatConfig,
+    OneFormerConfig,
+    ResNetConfig,
+    SwinConfig,
+    backbone_from_dict,
+    check_fields,
+)
 from minioneformer.losses.criterion import Criterion
 from minioneformer.model import OneFormer
 
@@ -55,7 +64,6 @@ OTHER_SWIN = {
 }
 OTHER = {
     "backbone_config": dataclasses.replace(TINY_SWIN, embed_dim=16),
-    "id2label": {0: "sky", 1: "cat"},
     "num_queries": 8,
     "no_object_weight": 0.3,
     "class_weight": 3.0,
@@ -88,9 +96,18 @@ OTHER = {
     "dim_feedforward": 24,
     "query_dec_layers": 2,
 }
-# `use_auxiliary_loss` decides which predictions the training loop supervises: nothing is built
-# differently. `patch_size` has one legal value.
-NOT_BUILT = {"use_auxiliary_loss", "patch_size"}
+# These decide what is returned, or what the training loop supervises: nothing is built differently.
+NOT_BUILT = {
+    "use_auxiliary_loss",
+    "output_auxiliary_logits",
+    "output_hidden_states",
+    "output_attentions",
+    "return_dict",
+    "ignore_value",  # carried along
+    "patch_size",  # has one legal value
+    "id2label",  # below
+    "num_labels",  # below
+}
 
 
 def built(config: OneFormerConfig) -> dict[str, object]:
@@ -197,12 +214,106 @@ def test_a_configuration_can_be_a_key_and_cannot_be_changed():
     [
         ({"num_querys": 9}, r"OneFormerConfig field, got 'num_querys'. Near matches: num_queries"),
         ({"backbone_config": {"embed_dims": 8}}, r"SwinConfig field, got 'embed_dims'.*embed_dim"),
-        ({"zzz": 1}, r"got 'zzz'. Known: backbone_config, id2label, num_queries"),
+        ({"zzz": 1}, r"got 'zzz'. Known: backbone_config, id2label, num_labels"),
     ],
 )
 def test_unknown_names_are_refused_with_near_matches(values, message):
     with pytest.raises(ValueError, match=message):
         OneFormerConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("changes", [{"num_labels": 2}, {"id2label": {0: "a", 1: "b"}}])
+def test_the_number_of_classes_changes_what_is_built(changes, tiny_facts):
+    two = dataclasses.replace(TINY, **{"num_labels": None, "id2label": {}} | changes)
+    assert built(two)["OneFormer.transformer_decoder.heads.class_head.weight"][0] == (3, 32)
+    assert built(two) != tiny_facts
+
+
+def test_names_and_number_of_the_classes_follow_from_each_other():
+    assert OneFormerConfig().id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    three = OneFormerConfig(num_labels=3)
+    assert (three.num_labels, three.num_classes, three.id2label[2]) == (3, 3, "LABEL_2")
+    assert (TINY.num_labels, TINY.label2id) == (3, {"sky": 0, "cat": 1, "dog": 2})
+    assert dataclasses.replace(TINY, num_queries=9).id2label == TINY.id2label
+
+
+def test_other_published_names_of_two_fields():
+    assert (TINY.hidden_size, TINY.num_hidden_layers) == (32, 3)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES.values())
+def test_every_backbone_makes_the_round_trip(backbone):
+    config = OneFormerConfig(backbone_config=backbone())
+    values = json.loads(json.dumps(config.to_dict()))
+    assert values["backbone_config"]["out_features"] == ["stage1", "stage2", "stage3", "stage4"]
+    assert OneFormerConfig.from_dict(values) == config
+    assert len(config.backbone_config.stage_dims) == 4
+
+
+def test_a_dictionary_says_which_backbone():
+    backbone = backbone_from_dict({"model_type": "dinat", "kernel_size": 5, "depths": [1, 1, 1, 1]})
+    assert backbone == DinatConfig(kernel_size=5, depths=(1, 1, 1, 1))
+    with pytest.raises(ValueError, match="DinatConfig field, got 'dilation'. .*dilations"):
+        backbone_from_dict({"model_type": "dinat", "dilation": 5})
+
+
+def test_published_files_hold_more_than_a_model_needs():
+    values = OneFormerConfig().to_dict() | {
+        "architectures": ["OneFormerForUniversalSegmentation"],
+        "transformers_version": "4.24.0",
+        "num_classes": 150,
+        "max_seq_len": 77,
+        "flux": 3,
+    }
+    values["backbone_config"] |= {"encoder_stride": 32, "top_p": 1.0, "capacitor": 1}
+    config, unknown = OneFormerConfig.from_published(values)
+    assert config == OneFormerConfig()
+    assert unknown == ["flux", "backbone_config.capacitor"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pre_norm": True}, "OneFormerConfig.pre_norm can only be False here, got True"),
+        ({"enforce_input_proj": True}, "enforce_input_proj can only be False"),
+        ({"strides": [2, 4, 8, 16]}, r"strides can only be \[4, 8, 16, 32\]"),
+        ({"backbone_config": {"hidden_act": "relu"}}, "SwinConfig.hidden_act can only be 'gelu'"),
+        ({"model_type": "mask2former"}, "must be 'oneformer', got 'mask2former'"),
+        ({"backbone_config": {"model_type": "vit"}}, "one of swin, convnext, dinat, resnet"),
+    ],
+)
+def test_values_that_the_code_does_not_know_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        OneFormerConfig.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "changes", "message"),
+    [
+        (SwinConfig, {"depths": (1, 2)}, r"4 entries in depths and num_heads, got {'depths'"),
+        (SwinConfig, {"window_size": 0}, r"SwinConfig must be > 0, got {'window_size': 0}"),
+        (SwinConfig, {"num_heads": (5, 6, 12, 24)}, "must divide 96 channels, got heads=5"),
+        (SwinConfig, {"num_heads": (3, 6, 12, 0)}, r"must be > 0, got {'num_heads': 0}"),
+        (SwinConfig, {"mlp_ratio": -1.0}, r"must be > 0, got {'mlp_ratio': -1.0}"),
+        (SwinConfig, {"patch_size": 2}, "patch_size must be 4, got self.patch_size=2"),
+        (ConvNextConfig, {"hidden_sizes": (8, 16)}, r"got {'hidden_sizes': \(8, 16\)}"),
+        (ConvNextConfig, {"depths": (0, 1, 1, 1)}, r"must be > 0, got {'depths': 0}"),
+        (ConvNextConfig, {"layer_scale_init_value": -1.0}, "init_value must be >= 0"),
+        (ConvNextConfig, {"patch_size": 8}, "patch_size must be 4"),
+        (DinatConfig, {"kernel_size": 4}, "kernel_size must be odd, got self.kernel_size=4"),
+        (DinatConfig, {"dilations": ((1, 1), (1,), (1,), (1,))}, "one step >= 1 per block"),
+        (DinatConfig, {"num_heads": (3, 4, 8, 16)}, "must divide 64 channels"),
+        (DinatConfig, {"depths": (3, 4)}, "4 entries"),
+        (DinatConfig, {"layer_scale_init_value": -1.0}, "init_value must be >= 0"),
+        (DinatConfig, {"patch_size": 8}, "patch_size must be 4"),
+        (ResNetConfig, {"hidden_sizes": (250, 512, 1024, 2048)}, "multiples of 4"),
+        (ResNetConfig, {"depths": (3, 4, 6)}, "4 entries"),
+        (ResNetConfig, {"embedding_size": 0}, "must be > 0"),
+    ],
+)
+def test_backbones_that_do_not_fit_together_are_refused(backbone, changes, message):
+    with pytest.raises(ValueError, match=message):
+        backbone(**changes)
 
 
 def test_known_names_pass():
@@ -220,29 +331,14 @@ def test_known_names_pass():
         ({"text_encoder_n_ctx": 150}, "n_ctx=150, self.num_queries=150"),
         ({"text_encoder_n_ctx": -1}, "n_ctx=-1"),
         ({"decoder_layers": 0}, "decoder_layers=0"),
-        ({"id2label": {}}, r"must map 0 .. K-1 to names, got keys \[\]"),
+        ({"num_labels": 0}, r"must map 0 .. K-1 to names, got keys \[\]"),
+        ({"num_labels": 3, "id2label": {0: "sky"}}, "self.num_labels=3, .*=1. Leave one"),
         ({"id2label": {1: "sky", 2: "cat"}}, r"got keys \[1, 2\]"),
     ],
 )
 def test_sizes_that_do_not_fit_together_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         OneFormerConfig(**change)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"num_heads": (3, 6, 12, 0)}, r"must be > 0, got .*num_heads=\(3, 6, 12, 0\)"),
-        ({"mlp_ratio": -1.0}, r"must be > 0, got .*mlp_ratio=-1.0"),
-        ({"depths": (2, 2)}, r"four|4 entries each, got self.depths=\(2, 2\)"),
-        ({"num_heads": (3, 6, 12)}, r"self.num_heads=\(3, 6, 12\)"),
-        ({"num_heads": (3, 6, 12, 25)}, "divide 768 channels, got heads=25"),
-        ({"patch_size": 8}, "patch_size must be 4, got self.patch_size=8"),
-    ],
-)
-def test_a_backbone_that_does_not_fit_together_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        SwinConfig(**change)
 
 
 @pytest.mark.parity

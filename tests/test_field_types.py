@@ -4,7 +4,7 @@ tuple not compared; nested fields not looked at.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -100,3 +100,32 @@ def test_fields_may_be_missing_and_unknown_names_stay():
 def test_what_does_not_fit_is_named(values, message):
     with pytest.raises(ValueError, match=message):
         fit_fields(Outer, values, "thing")
+
+
+@dataclass
+class Round:
+    model_type: ClassVar[str] = "round"
+    radius: float = 1.0
+
+
+@dataclass
+class Square:
+    model_type: ClassVar[str] = "square"
+    side: int = 1
+
+
+@dataclass
+class Shapes:
+    first: Round | Square
+
+
+def test_of_several_dataclasses_the_model_type_says_which():
+    assert fit_fields(Shapes, {"first": {"radius": 2}}, "x") == {"first": {"radius": 2.0}}
+    square = {"first": {"model_type": "square", "side": 2}}
+    assert fit_fields(Shapes, square, "x") == square
+    with pytest.raises(ValueError, match="x.first.side must be int, got 2.5"):
+        fit_fields(Shapes, {"first": {"model_type": "square", "side": 2.5}}, "x")
+    with pytest.raises(ValueError, match="model_type must be one of round, square, got 'star'"):
+        fit_fields(Shapes, {"first": {"model_type": "star"}}, "x")
+    with pytest.raises(ValueError, match="x.first must be an object with named values, got 3"):
+        fit_fields(Shapes, {"first": 3}, "x")

@@ -146,6 +146,7 @@ def build_pretrained(recipe: Recipe, categories: Sequence[Category]) -> Pretrain
     config = dataclasses.replace(
         recipe.model,
         id2label=dict(enumerate(class_names(categories))),
+        num_labels=None,
         text_encoder_vocab_size=tokenizer.vocab_size,
         is_training=True,
     )

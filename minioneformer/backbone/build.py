@@ -1,0 +1,28 @@
+"""The backbone that a configuration describes.
+
+Paper: OneFormer (arXiv 2211.06220), Sec. 4.1; Figure 2 (a), box "Backbone".
+
+Not here: the backbones themselves, one file each.
+"""
+
+from __future__ import annotations
+
+from minioneformer.backbone.swin import SwinTransformer
+from minioneformer.config import BackboneConfig, SwinConfig
+
+
+def build_backbone(config: BackboneConfig, *, checkpoint_blocks: bool = False) -> SwinTransformer:
+    """Build a backbone with random weights.
+
+    Args:
+        config: Its type says which backbone.
+        checkpoint_blocks: Whether to recompute each block in the backward pass: less memory,
+            same gradients, one more forward.
+
+    Returns:
+        Image to maps "res2" to "res5"; `out_channels` has their channels.
+    """
+    match config:
+        case SwinConfig():
+            return SwinTransformer.from_config(config, checkpoint_blocks=checkpoint_blocks)
+    raise NotImplementedError(config)
