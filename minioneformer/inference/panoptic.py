@@ -13,7 +13,7 @@ Not here: bringing masks to the size of the image (`upsample.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,33 +89,86 @@ def panoptic_from_chunks(
     Returns:
         The same, exactly.
     """
+    stuff = {label for label, category in enumerate(categories) if not category.is_thing}
+    merged = merge_masks(
+        candidates, mask_chunks, size, fused_labels=stuff, overlap_threshold=overlap_threshold
+    )
+    labels, scores = candidates.labels.tolist(), candidates.scores.tolist()
+    return PanopticPrediction(
+        segment_map=merged.segment_map,
+        segments=tuple(
+            PredictedSegment(id=number, label=labels[first], score=scores[first])
+            for number, first in enumerate(merged.first_candidates, start=1)
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergedMasks:
+    """A map without overlaps, and whose masks are in it.
+
+    Args:
+        segment_map: Ids 1, 2, ... in order of acceptance, `VOID_ID` elsewhere.
+        first_candidates: For each id, the position of the candidate that it was given to.
+    """
+
+    segment_map: Int[Tensor, "H W"]
+    first_candidates: tuple[int, ...]
+
+
+def merge_masks(
+    candidates: Candidates,
+    mask_chunks: Iterable[Float[Tensor, "_ H W"]],
+    size: tuple[int, int],
+    *,
+    fused_labels: Collection[int],
+    overlap_threshold: float = 0.8,
+    mask_threshold: float = 0.5,
+) -> MergedMasks:
+    """Let candidates compete for pixels, whatever kind of class they are of.
+
+    Args:
+        candidates: Confident queries with their class.
+        mask_chunks: Mask logits at the size of the result; together one per candidate.
+        size: Of the result, (H, W) in pixels.
+        fused_labels: Classes whose segments are one segment.
+        overlap_threshold: Share of its mask that a candidate must own to be kept; at least.
+        mask_threshold: Mask probability from which on a pixel is inside a mask.
+
+    Returns:
+        The segments.
+
+    Example:
+        As `panoptic_inference`; with `mask_threshold` 0.7 the second mask has one pixel, owns it,
+        and the map is (1, 1, 2).
+    """
     if not len(candidates.scores):
         empty = torch.full(size, VOID_ID, device=candidates.labels.device)
-        return PanopticPrediction(segment_map=empty, segments=())
-    contest = _contest(candidates.scores, mask_chunks, size)
+        return MergedMasks(segment_map=empty, first_candidates=())
+    contest = _contest(candidates.scores, mask_chunks, size, mask_threshold)
 
     count = len(candidates.scores)
     owned = torch.bincount(contest.owner.flatten(), minlength=count).tolist()
     painted = torch.bincount(contest.owner[contest.inside_owner], minlength=count).tolist()
-    areas, labels = contest.areas.tolist(), candidates.labels.tolist()
+    areas = contest.areas.tolist()
 
     id_of_candidate = [VOID_ID] * count
-    id_of_stuff: dict[int, int] = {}
-    segments: list[PredictedSegment] = []
-    for i, (label, score) in enumerate(zip(labels, candidates.scores.tolist(), strict=True)):
+    id_of_fused: dict[int, int] = {}
+    first_candidates: list[int] = []
+    for i, label in enumerate(candidates.labels.tolist()):
         if min(owned[i], areas[i], painted[i]) == 0 or owned[i] / areas[i] < overlap_threshold:
             continue
-        if label in id_of_stuff:  # more of the same stuff: one segment, with the first's score
-            id_of_candidate[i] = id_of_stuff[label]
+        if label in id_of_fused:  # more of the same stuff: one segment, with the first's score
+            id_of_candidate[i] = id_of_fused[label]
             continue
-        id_of_candidate[i] = len(segments) + 1
-        segments.append(PredictedSegment(id=id_of_candidate[i], label=label, score=score))
-        if not categories[label].is_thing:
-            id_of_stuff[label] = id_of_candidate[i]
+        first_candidates.append(i)
+        id_of_candidate[i] = len(first_candidates)
+        if label in fused_labels:
+            id_of_fused[label] = id_of_candidate[i]
 
     ids = torch.tensor(id_of_candidate, device=contest.owner.device)
     segment_map = torch.where(contest.inside_owner, ids[contest.owner], VOID_ID)  # (H, W)
-    return PanopticPrediction(segment_map=segment_map, segments=tuple(segments))
+    return MergedMasks(segment_map=segment_map, first_candidates=tuple(first_candidates))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +184,7 @@ def _contest(
     scores: Float[Tensor, " M"],
     mask_chunks: Iterable[Float[Tensor, "_ H W"]],
     size: tuple[int, int],
+    mask_threshold: float,
 ) -> _Contest:
     """Go through the masks once, keeping only the leader of each pixel."""
     best = torch.full(size, -1.0, device=scores.device)  # every probability is better
@@ -140,7 +194,7 @@ def _contest(
     first = 0
     for mask_logits in mask_chunks:
         probs = mask_logits.float().sigmoid()  # (m, H, W)
-        inside = probs >= 0.5
+        inside = probs >= mask_threshold
         weights = scores[first : first + len(probs), None, None]
         strongest, which = (probs * weights).max(0)  # (H, W)
         # subtle: strictly better, so that the first of equals owns the pixel, as argmax has it

@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minioneformer.inference.candidates import Candidates, panoptic_candidates
-from minioneformer.inference.panoptic import panoptic_from_chunks, panoptic_inference
+from minioneformer.inference.panoptic import (
+    merge_masks,
+    panoptic_from_chunks,
+    panoptic_inference,
+)
 from minioneformer.structures import Category
 
 THING, OTHER_THING, STUFF = range(3)
@@ -191,3 +195,16 @@ def test_ids_count_up_from_one_each_with_pixels_and_stuff_once(seed):
 def test_a_catalogue_of_another_length_is_refused():
     with pytest.raises(ValueError, match=r"got num_classes=4, len\(categories\)=3"):
         panoptic_inference(torch.zeros(2, 5), torch.zeros(2, 3, 5), CLASSES)
+
+
+def test_a_higher_mask_threshold_makes_masks_smaller():
+    """The example of the docstring of merge_masks."""
+    probs = torch.tensor([[[0.9, 0.9, 0.2]], [[0.2, 0.6, 0.9]]])
+    candidates = Candidates(
+        queries=torch.tensor([0, 1]), labels=torch.tensor([0, 1]), scores=torch.ones(2)
+    )
+    for mask_threshold, expected in ((0.5, [[1, 1, 0]]), (0.7, [[1, 1, 2]])):
+        merged = merge_masks(
+            candidates, [probs.logit()], (1, 3), fused_labels=(), mask_threshold=mask_threshold
+        )
+        assert merged.segment_map.tolist() == expected
