@@ -1,0 +1,1 @@
+"""Published models and backbone sizes as data (Sec. 4.1)."""
