@@ -19,6 +19,7 @@ from PIL import Image
 from minioneformer import cli
 from minioneformer.checkpoints.pretrained import load_pretrained
 from minioneformer.cli import main
+from minioneformer.commands import shared, training
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.training.checkpoint import list_checkpoints
@@ -272,7 +273,7 @@ def test_the_demo_trains_scores_and_draws_and_can_be_taken_up_again(tmp_path, ca
 
 def test_settings_can_be_given_together_or_apart(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "train_recipe", lambda recipe, *_, **__: seen.append(recipe))
+    monkeypatch.setattr(training, "train_recipe", lambda recipe, *_, **__: seen.append(recipe))
     together = ["--set", "optimization.steps=5", "optimization.seed=7", "name=x"]
     apart = ["--set", "optimization.steps=5", "--set", "optimization.seed=7", "name=x"]
     for words in (together, apart):
@@ -283,7 +284,7 @@ def test_settings_can_be_given_together_or_apart(tmp_path, monkeypatch):
 
 def test_figures_that_are_not_defined_become_null(tmp_path):
     path = tmp_path / "figures.json"
-    cli._write_json(path, {"a": float("nan"), "b": {"c": float("nan"), "d": 1.5}})
+    shared.write_figures(path, {"a": float("nan"), "b": {"c": float("nan"), "d": 1.5}})
     assert read_json(path) == {"a": None, "b": {"c": None, "d": 1.5}}
 
 
@@ -427,7 +428,7 @@ def test_a_run_that_diverges_is_one_line(tmp_path, monkeypatch, fail):
     def diverge(*_, **__):
         raise NonFiniteLossError(report, tmp_path)
 
-    monkeypatch.setattr(cli, "train_recipe", diverge)
+    monkeypatch.setattr(training, "train_recipe", diverge)
     assert "not finite at step 3: loss_mask=nan; images [7]" in fail(
         "train", "toy", "--output", tmp_path
     )
@@ -437,7 +438,7 @@ def test_ctrl_c_gives_status_130_and_one_line(tmp_path, monkeypatch, capsys):
     def stop(*_, **__):
         raise KeyboardInterrupt("stopped after step 5; resume to go on.")
 
-    monkeypatch.setattr(cli, "train_recipe", stop)
+    monkeypatch.setattr(training, "train_recipe", stop)
     assert main(["train", "toy", "--output", str(tmp_path)]) == 130
     said = capsys.readouterr().err
     assert said == "minioneformer: stopped. stopped after step 5; resume to go on.\n"

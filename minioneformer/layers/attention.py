@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
@@ -84,6 +85,31 @@ class MultiHeadAttention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.out_proj(rearrange(attended, "b heads q c -> b q (heads c)"))
+
+    def weights(
+        self,
+        query: Float[Tensor, "B Q C"],
+        key: Float[Tensor, "#B K C"],
+        value: Float[Tensor, "#B K C"] | None = None,
+        blocked_mask: Bool[Tensor, "B Q K"] | None = None,
+    ) -> Float[Tensor, "B heads Q K"]:
+        """What each query reads from each key, for pictures and lessons.
+
+        Args:
+            query: What asks.
+            key: What is compared.
+            value: Not used; here so that the arguments of `forward` can be passed on.
+            blocked_mask: True where a query may not attend to a key.
+
+        Returns:
+            Shares that sum to 1 over the keys; `forward` never forms them.
+        """
+        q = self._split_heads(self.query_proj(query))  # (B, heads, Q, C / heads)
+        k = self._split_heads(self.key_proj(key))
+        logits = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        if blocked_mask is not None:
+            logits = logits.masked_fill(blocked_mask[:, None], -torch.inf)
+        return logits.softmax(dim=-1)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return rearrange(x, "b n (heads c) -> b heads n c", heads=self.num_heads)

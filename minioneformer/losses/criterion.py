@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -140,7 +141,7 @@ class Criterion(nn.Module):
         with torch.autocast(predictions[0].class_logits.device.type, enabled=False):
             padded = pad_targets(targets)
             self._check(predictions[0], padded)
-            num_masks = max(sum(len(target.labels) for target in targets), 1)
+            num_masks = _mean_num_masks(targets, predictions[0].class_logits.device)
             losses: dict[str, Tensor] = {}
             last = len(predictions) - 1
             for index, match in enumerate(self.matcher(predictions, padded)):
@@ -181,7 +182,7 @@ class Criterion(nn.Module):
         return query_text_contrastive_loss(object_queries, text_queries, 1 / inverse)
 
     def _supervise(
-        self, prediction: MaskPrediction, targets: PaddedTargets, match: Tensor, num_masks: int
+        self, prediction: MaskPrediction, targets: PaddedTargets, match: Tensor, num_masks: float
     ) -> dict[str, Tensor]:
         mask_losses = self._mask_losses(prediction, targets, match)
         return {
@@ -233,6 +234,20 @@ class Criterion(nn.Module):
         return mask_cross_entropy(point_logits, point_targets), dice_loss(
             point_logits, point_targets
         )
+
+
+def _mean_num_masks(targets: Sequence[TaskTarget], device: torch.device) -> float:
+    """Masks per process, at least 1: what the mask losses are divided by.
+
+    subtle: gradients are averaged over processes, so dividing by the mean count gives the loss of
+    the whole batch; dividing by the own count would weigh masks of sparse images more.
+    """
+    count = float(sum(len(target.labels) for target in targets))
+    if dist.is_available() and dist.is_initialized():
+        total = torch.tensor(count, device=device)
+        dist.all_reduce(total)
+        count = float(total) / dist.get_world_size()
+    return max(count, 1.0)
 
 
 def _matched_masks(embeddings: Tensor, features: Tensor, image: Tensor) -> Tensor:

@@ -383,3 +383,32 @@ def test_a_prediction_that_is_not_finite_is_refused():
         prediction.class_logits[0, 1, 2] = torch.inf
     with pytest.raises(ValueError, match="costs must be finite"):
         criterion()([prediction], [target([0, 2]), target([1])])
+
+
+def test_with_several_processes_masks_are_divided_by_their_mean_number(monkeypatch):
+    """This process has 3 masks and the other has 7: both divide by 5."""
+    batch, targets = predictions(), [target([0, 1]), target([2])]
+    losses = criterion()
+    torch.manual_seed(1)
+    alone = losses(batch, targets)
+
+    def add_the_other(count: Tensor) -> None:
+        count += 7
+
+    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(module.dist, "all_reduce", add_the_other)
+    torch.manual_seed(1)
+    shared = losses(batch, targets)
+    for name in ("loss_mask", "loss_dice"):
+        torch.testing.assert_close(shared[name], alone[name] * 3 / 5)
+    torch.testing.assert_close(shared["loss_class"], alone["loss_class"])
+
+
+def test_a_process_without_masks_divides_by_the_others_and_never_by_less_than_one(monkeypatch):
+    counts = iter([0.4, 6.0])  # as they come back, summed over two processes
+    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(module.dist, "all_reduce", lambda count: count.fill_(next(counts)))
+    assert module._mean_num_masks([target([])], torch.device("cpu")) == 1
+    assert module._mean_num_masks([target([])], torch.device("cpu")) == 3

@@ -1,0 +1,70 @@
+"""`minioneformer evaluate`.
+
+Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
+
+Not here: the metrics (`evaluation/`).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from minioneformer.commands.shared import EVALUATION_BATCH, load, write_figures
+from minioneformer.data.named import open_for_evaluation
+from minioneformer.evaluation.evaluation_result import token_table
+from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
+from minioneformer.evaluation.evaluator import evaluate_all_tokens
+from minioneformer.training.run import build_predictor
+
+
+def evaluate(
+    weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
+    /,
+    *,
+    dataset: str,
+    data_root: Path | None = None,
+    split: str = "val",
+    images: int | None = None,
+    all_tokens: bool = False,
+    output: Path = Path("metrics.json"),
+) -> None:
+    """Score a model: PQ, AP and mIoU, each with its own task token.
+
+    Args:
+        weights: Folder of a model or of a run, or "toy" for the model that ships.
+        dataset: "toy" or "coco_panoptic".
+        data_root: Folder of the data set, if it is not generated.
+        split: Which part of it.
+        images: How many generated images, 200 if not given; files are all used.
+        all_tokens: Every metric under every token, a table of 3 x 3.
+        output: JSON file for the figures, in percent.
+    """
+    if output.is_dir():
+        raise IsADirectoryError(f"the figures go to a file, got the folder {str(output)!r}.")
+    pretrained = load(weights)
+    samples = open_for_evaluation(
+        dataset, root=data_root, split=split, images=images, categories=pretrained.categories
+    )
+    predictor = build_predictor(pretrained)
+    output.parent.mkdir(parents=True, exist_ok=True)  # fails now, not after the work
+    run = functools.partial(
+        evaluate_all_tokens if all_tokens else evaluate_own_tokens,
+        predictor,
+        samples,
+        categories=pretrained.categories,
+        batch_size=EVALUATION_BATCH if dataset == "toy" else 1,
+        progress=sys.stderr.isatty(),
+    )
+    result: Any = run()
+    if all_tokens:
+        print(token_table(result))
+        write_figures(output, {token: row.to_dict() for token, row in result.items()})
+    else:
+        print(result.table())
+        write_figures(output, result.to_dict())
+    print(f"wrote {output}")

@@ -1,0 +1,95 @@
+"""`minioneformer demo` and `minioneformer train`.
+
+Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
+
+Not here: what happens in a run (`training/run.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from torch.utils.data import Dataset
+
+from minioneformer.checkpoints.pretrained import Pretrained
+from minioneformer.commands.shared import (
+    EVALUATION_BATCH,
+    INSTANCE_THRESHOLD,
+    Settings,
+    flat,
+    write_figures,
+)
+from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
+from minioneformer.structures import TASKS, PanopticSample
+from minioneformer.training.recipes import override, recipe_named
+from minioneformer.training.run import build_dataset, build_predictor
+from minioneformer.training.run import train as train_recipe
+from minioneformer.visualize import draw_demo
+
+DEMO_IMAGES = 6
+
+
+def demo(
+    *,
+    output: Path = Path("runs/demo"),
+    set_: Settings = (),
+    resume: bool = False,
+) -> None:
+    """Train on the toy data set, score all three tasks, draw them.
+
+    Args:
+        output: Folder for weights, log, metrics.json and demo.png.
+        set_: Change values of the recipe "toy", such as optimization.steps=100.
+        resume: Go on with the run in the folder.
+    """
+    recipe = override(recipe_named("toy"), flat(set_))
+    started = time.monotonic()
+    pretrained = train_recipe(recipe, output, resume=resume, progress=sys.stderr.isatty())
+    print(f"trained {recipe.optimization.steps} steps in {time.monotonic() - started:.0f} s")
+    dataset, _ = build_dataset(recipe.data, "val", None)
+    result = evaluate_own_tokens(
+        build_predictor(pretrained),
+        dataset,
+        categories=pretrained.categories,
+        batch_size=EVALUATION_BATCH,
+        progress=sys.stderr.isatty(),
+    )
+    print(result.table())
+    write_figures(output / "metrics.json", result.to_dict())
+    _draw_demo(pretrained, dataset, output / "demo.png")
+    print(f"wrote {output / 'metrics.json'}, {output / 'demo.png'} and {output / 'model'}")
+
+
+def train(
+    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")],
+    /,
+    *,
+    output: Path,
+    data_root: Path | None = None,
+    set_: Settings = (),
+    resume: bool = False,
+) -> None:
+    """Train a recipe and save the model.
+
+    Args:
+        recipe: Its name (an unknown one lists those there are), or the recipe.json of a run.
+        output: Folder for log, curves, checkpoints and the model.
+        data_root: Folder of the data set, for recipes that read one.
+        set_: Change values of the recipe, such as optimization.base_lr=1e-4.
+        resume: Go on with the run in the folder.
+    """
+    resolved = override(recipe_named(recipe), flat(set_))
+    train_recipe(resolved, output, data_root=data_root, resume=resume, progress=sys.stderr.isatty())
+    print(f"wrote {output / 'model'}")
+
+
+def _draw_demo(pretrained: Pretrained, dataset: Dataset[PanopticSample], path: Path) -> None:
+    predictor = build_predictor(pretrained, class_threshold=INSTANCE_THRESHOLD)
+    length = len(dataset)  # type: ignore[arg-type]  # torch does not say that it has one
+    samples = [dataset[index] for index in range(min(DEMO_IMAGES, length))]
+    rows = [{task: predictor.predict(sample.image, task) for task in TASKS} for sample in samples]
+    draw_demo(samples, rows, pretrained.categories, path=path)
