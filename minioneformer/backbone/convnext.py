@@ -1,7 +1,7 @@
 """ConvNeXt: four stages of depthwise convolutions, each at half the resolution of the last.
 
 Paper: ConvNeXt (arXiv 2201.03545), Sec. 2 and Figure 4; in OneFormer
-(arXiv 2211.06220), Sec. 4.1; Figure 2 (a), box "Backbone".
+(arXiv 2211.06220), Sec. 3.4; Figure 2 (a), box "Backbone".
 
 Strides 4, 8, 16 and 32. Nothing is padded between the stages: what does not fill a patch of
 4 x 4 pixels or a group of 2 x 2 cells, at the right and at the bottom, is not read. Maps are

@@ -1,7 +1,7 @@
 """ResNet with bottleneck blocks: four stages of convolutions, each at half the last resolution.
 
 Paper: ResNet (arXiv 1512.03385), Sec. 4.1, Table 1 and Figure 5; in OneFormer
-(arXiv 2211.06220), appendix; Figure 2 (a), box "Backbone".
+(arXiv 2211.06220), Sec. 3.4; Figure 2 (a), box "Backbone".
 
 Strides 4, 8, 16 and 32. A stage steps down in the 3 x 3 convolution of its first block, as
 torchvision and the published weights do; the ResNet paper does it in the 1 x 1 before.
