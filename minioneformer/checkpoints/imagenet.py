@@ -163,12 +163,14 @@ def _fit(name: str, tensor: Tensor, own: Tensor) -> Tensor:
     if tensor.shape == own.shape:
         return tensor
     # a scale of (C, 1, 1) or a 1 x 1 convolution instead of a linear layer
-    longer = tensor.shape[: own.ndim] == own.shape
-    if longer and tensor.numel() == own.numel():
+    begins_alike = tensor.shape[: own.ndim] == own.shape
+    if begins_alike and tensor.numel() == own.numel():
         return tensor.reshape(own.shape)
-    if name.endswith("relative_position_bias_table") and tensor.shape[1:] == own.shape[1:]:
+    if tensor.ndim != own.ndim:
+        return tensor
+    if name.endswith("relative_position_bias_table") and tensor.shape[1] == own.shape[1]:
         return resize_window_table(tensor, len(own))
-    heads, *sides = tensor.shape
-    if name.endswith("relative_position_bias") and heads == len(own) and sides == sides[:1] * 2:
+    side = tensor.shape[-1]
+    if name.endswith("relative_position_bias") and tensor.shape == (len(own), side, side):
         return resize_bias_maps(tensor, own.shape[-1])
     return tensor

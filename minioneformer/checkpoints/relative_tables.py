@@ -60,13 +60,13 @@ def resize_window_table(
         The table; unchanged if it has that many rows.
 
     Raises:
-        ValueError: If the rows of one of the two do not make a square.
+        ValueError: If the rows of one of the two do not make a square, or there are none.
 
     Example:
         9 rows, of a window of 2 cells, become 25 rows for a window of 3.
     """
     sides = math.isqrt(len(table)), math.isqrt(positions)
-    if sides[0] ** 2 != len(table) or sides[1] ** 2 != positions:
+    if not len(table) == sides[0] ** 2 > 0 or not positions == sides[1] ** 2 > 0:
         raise ValueError(f"rows must make a square, got {len(table)} and {positions}.")
     maps = rearrange(table, "(row column) heads -> heads row column", row=sides[0])
     return rearrange(resize_bias_maps(maps, sides[1]), "heads row column -> (row column) heads")

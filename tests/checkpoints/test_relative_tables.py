@@ -71,5 +71,7 @@ def test_a_table_that_is_no_square_is_refused():
         resize_window_table(torch.zeros(8, 2), 9)
     with pytest.raises(ValueError, match=r"got 9 and 10"):
         resize_window_table(torch.zeros(9, 2), 10)
+    with pytest.raises(ValueError, match=r"got 0 and 9"):
+        resize_window_table(torch.zeros(0, 2), 9)
     with pytest.raises(ValueError, match=r"got side=0"):
         resize_bias_maps(torch.zeros(2, 3, 3), 0)
