@@ -6,7 +6,7 @@ Only `from_config` functions read a configuration: the modules themselves take p
 arguments. Where a published name misleads, a property gives the plain quantity
 (`num_decoder_layers` is `decoder_layers - 1`: the published field counts predictions).
 
-Not here: presets and training recipes (`presets.py`, `training/recipes.py`).
+Not here: presets and training recipes (`presets/published.py`, `training/recipes.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from minioneformer.config.checks import (
+    BACKBONE_BOOKKEEPING,
     STAGES,
     STRIDES,
     check_fields,
@@ -312,6 +313,7 @@ def _read_backbone(values: Mapping[str, Any]) -> tuple[BackboneConfig, list[str]
     known, unknown = split_known(
         config_class, take_fixed(config_class.__name__, values, config_class.fixed)
     )
+    unknown = [field for field in unknown if field not in BACKBONE_BOOKKEEPING]
     # subtle: ConvNeXt files hold a `layer_norm_eps` for a norm that the backbone does not have.
     if config_class is ConvNextConfig and "layer_norm_eps" in unknown:
         unknown.remove("layer_norm_eps")
