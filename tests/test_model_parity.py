@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from minioneformer.checkpoints.huggingface import from_huggingface
+from minioneformer.checkpoints.model_folder import TrainedModules
 from minioneformer.config import OneFormerConfig, SwinConfig
 from minioneformer.losses.criterion import Criterion
 from minioneformer.losses.matcher import pad_targets
@@ -58,8 +60,10 @@ def both_models(swin: SwinConfig, dtype: torch.dtype) -> tuple[OneFormer, nn.Mod
         for parameter in theirs.parameters():
             # random weights throughout: zeros and ones would hide a mistaken name
             parameter.add_(torch.randn_like(parameter) * 0.05)
-    ours = OneFormer.from_config(config)
-    copy_weights(theirs, ours)
+    weights, _ = from_huggingface(config, theirs.state_dict())
+    modules = TrainedModules.from_config(config)
+    modules.load_state_dict(weights)
+    ours = modules.model
     for layer in theirs.model.text_mapper.text_encoder.transformer.layers:
         make_causal(layer)
     return ours.to(dtype).eval(), theirs.to(dtype).eval()
@@ -75,122 +79,6 @@ def make_causal(layer: nn.Module) -> None:
         return inner(query, key, value, attn_mask=mask, **options)
 
     layer.self_attn.forward = forward
-
-
-def copy_weights(theirs: nn.Module, ours: OneFormer) -> None:
-    source = {k.removeprefix("model."): v.detach() for k, v in theirs.state_dict().items()}
-    target = {}
-    for name, value in ours.state_dict().items():
-        target[name] = find(source, name)
-        assert target[name].shape == value.shape, name
-    ours.load_state_dict(target)
-
-
-def find(source: dict[str, torch.Tensor], name: str) -> torch.Tensor:
-    """The tensor of transformers for one of our names."""
-    for fused in ("query_proj", "key_proj", "value_proj"):
-        if fused in name and ("cross_attention" in name or name.startswith("query_formulation")):
-            kind = name.rpartition(".")[2]
-            stem = rename(name.replace(f"{fused}.{kind}", ""))
-            return source[f"{stem}in_proj_{kind}"].chunk(3)[
-                ("query_proj", "key_proj", "value_proj").index(fused)
-            ]
-    if ".qkv." in name:
-        stem, _, kind = rename(name).partition("qkv.")
-        return torch.cat([source[f"{stem}{part}_proj.{kind}"] for part in ("q", "k", "v")])
-    return source[rename(name)]
-
-
-RENAMES = (
-    ("backbone.patch_embed.proj", "PLM.encoder.swin.embeddings.patch_embeddings.projection"),
-    ("backbone.patch_embed.norm", "PLM.encoder.swin.embeddings.norm"),
-    ("backbone.stages", "PLM.encoder.swin.encoder.layers"),
-    ("backbone.norms.res2", "PLM.encoder.hidden_states_norms.stage1"),
-    ("backbone.norms.res3", "PLM.encoder.hidden_states_norms.stage2"),
-    ("backbone.norms.res4", "PLM.encoder.hidden_states_norms.stage3"),
-    ("backbone.norms.res5", "PLM.encoder.hidden_states_norms.stage4"),
-    (
-        "attention.relative_position_bias_table",
-        "attention.relative_position_bias.relative_position_bias_table",
-    ),
-    ("pixel_decoder.input_projections", "PLM.decoder.input_projections"),
-    ("pixel_decoder.level_embedding", "PLM.decoder.level_embed"),
-    ("pixel_decoder.encoder", "PLM.decoder.encoder.layers"),
-    ("pixel_decoder.lateral", "PLM.decoder.adapter_1"),
-    ("pixel_decoder.output", "PLM.decoder.layer_1"),
-    ("pixel_decoder.mask_projection", "PLM.decoder.mask_projection"),
-    ("query_positions", "TM.queries_embedder"),
-    ("query_formulation.input_projection", "TM.decoder.query_input_projection"),
-    ("query_formulation.norm", "TM.decoder.query_transformer.decoder.norm"),
-    ("query_formulation.layers", "TM.decoder.query_transformer.decoder.layers"),
-    ("transformer_decoder.level_embedding", "TM.level_embed"),
-    ("transformer_decoder.heads.norm", "TM.decoder.decoder_norm"),
-    ("transformer_decoder.heads.class_head", "TM.decoder.class_embed"),
-    ("transformer_decoder.layers", "TM.decoder.layers"),
-    ("task_mlp.mlp.layers.0", "task_encoder.task_mlp.layers.0.0"),
-    ("task_mlp.mlp.layers.1", "task_encoder.task_mlp.layers.1.0"),
-    ("text_mapper.text_context", "text_mapper.prompt_ctx"),
-    ("text_mapper.projector.layers.0", "text_mapper.text_projector.layers.0.0"),
-    ("text_mapper.projector.layers.1", "text_mapper.text_projector.layers.1.0"),
-    ("text_mapper.encoder.layers", "text_mapper.text_encoder.transformer.layers"),
-    ("text_mapper.encoder.final_norm", "text_mapper.text_encoder.ln_final"),
-    ("text_mapper.encoder", "text_mapper.text_encoder"),
-    ("PLM.", "pixel_level_module."),
-    ("TM.", "transformer_module."),
-)
-BLOCK = (("norm1", "layernorm_before"), ("norm2", "layernorm_after"), ("proj.", "o_proj."))
-ENCODER = (
-    ("attention_norm", "self_attn_layer_norm"),
-    ("feed_forward_norm", "final_layer_norm"),
-    ("attention.", "self_attn."),
-    ("feed_forward.linear1", "fc1"),
-    ("feed_forward.linear2", "fc2"),
-)
-TEXT = (("attention.", "self_attn."), ("norm1", "layer_norm1"), ("norm2", "layer_norm2"))
-QUERY = (
-    ("self_attention_norm", "norm1"),
-    ("cross_attention_norm", "norm2"),
-    ("feed_forward_norm", "norm3"),
-    ("feed_forward.", ""),
-    ("self_attention.", "self_attn."),
-    ("cross_attention.", "multihead_attn."),
-)
-DECODER = (
-    ("self_attention_norm", "self_attn.norm"),
-    ("cross_attention_norm", "cross_attn.norm"),
-    ("feed_forward_norm", "ffn.norm"),
-    ("feed_forward.", "ffn."),
-    ("self_attention.", "self_attn.self_attn."),
-    ("cross_attention.", "cross_attn.multihead_attn."),
-    ("query_proj", "q_proj"),
-    ("key_proj", "k_proj"),
-    ("value_proj", "v_proj"),
-)
-
-
-def rename(name: str) -> str:
-    if "heads.mask_head.layers" in name:
-        index, kind = name.split(".")[-2:]
-        return f"transformer_module.decoder.mask_embed.layers.{index}.0.{kind}"
-    local = {
-        "backbone.stages": BLOCK if ".blocks." in name else (),
-        "pixel_decoder.encoder": ENCODER,
-        "query_formulation.layers": QUERY,
-        "transformer_decoder.layers": DECODER,
-        "text_mapper.encoder.layers": TEXT,
-    }
-    rules = next((rules for prefix, rules in local.items() if name.startswith(prefix)), ())
-    head, tail = name, ""
-    for prefix, _ in RENAMES:
-        if name.startswith(prefix):
-            head, tail = prefix, name.removeprefix(prefix)
-            break
-    for old, new in rules:
-        tail = tail.replace(old, new)
-    name = head + tail
-    for old, new in RENAMES:
-        name = name.replace(old, new, 1)
-    return name
 
 
 def assert_near(ours: torch.Tensor, theirs: torch.Tensor, what: str) -> None:

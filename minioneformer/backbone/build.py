@@ -7,11 +7,22 @@ Not here: the backbones themselves, one file each.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
+from minioneformer.backbone.convnext import ConvNeXt
+from minioneformer.backbone.resnet import ResNet
 from minioneformer.backbone.swin import SwinTransformer
-from minioneformer.config import BackboneConfig, SwinConfig
+from minioneformer.config import (
+    BackboneConfig,
+    ConvNextConfig,
+    ResNetConfig,
+    SwinConfig,
+)
+
+Backbone: TypeAlias = SwinTransformer | ConvNeXt | ResNet
 
 
-def build_backbone(config: BackboneConfig, *, checkpoint_blocks: bool = False) -> SwinTransformer:
+def build_backbone(config: BackboneConfig, *, checkpoint_blocks: bool = False) -> Backbone:
     """Build a backbone with random weights.
 
     Args:
@@ -25,4 +36,8 @@ def build_backbone(config: BackboneConfig, *, checkpoint_blocks: bool = False) -
     match config:
         case SwinConfig():
             return SwinTransformer.from_config(config, checkpoint_blocks=checkpoint_blocks)
+        case ConvNextConfig():
+            return ConvNeXt.from_config(config, checkpoint_blocks=checkpoint_blocks)
+        case ResNetConfig():
+            return ResNet.from_config(config, checkpoint_blocks=checkpoint_blocks)
     raise NotImplementedError(config)

@@ -1,31 +1,29 @@
-"""The files of a model folder, one by one: JSON, classes, weights.
+"""The small files of a model folder: JSON, classes.
 
 Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
 Files are written whole or not at all, and reading one runs no code. What is broken is an error of
 one line that names the file.
 
-Not here: what belongs together (`checkpoints/pretrained.py`).
+Not here: weights (`checkpoints/weight_files.py`), what belongs together
+(`checkpoints/pretrained.py`).
 """
 
 from __future__ import annotations
 
-import dataclasses
+import colorsys
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
 from minioneformer.atomic import write_text_atomically
 from minioneformer.field_types import fit_fields
 from minioneformer.structures import Category
 
 LARGEST_CHANNEL = 255
+GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +32,8 @@ class _ClassRow:
 
     name: str
     isthing: int | bool
-    color: tuple[int, int, int]
-    dataset_id: int
+    color: tuple[int, int, int] | None = None
+    dataset_id: int | None = None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -73,14 +71,15 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def read_classes(path: Path, num_classes: int) -> tuple[Category, ...]:
-    """Read what `write_classes` wrote.
+    """Read what `write_classes` wrote, or a published file of classes.
 
     Args:
         path: Of the file.
         num_classes: How many there must be.
 
     Returns:
-        The classes, by label.
+        The classes, by label. Published files have only `name` and `isthing`: the colours then
+        are spread around the colour circle, and the label stands for the id of the data set.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -95,7 +94,7 @@ def read_classes(path: Path, num_classes: int) -> tuple[Category, ...]:
             f"configuration, got {len(rows)} keys: {', '.join(rows):.60}."
         )
     try:
-        return tuple(_read_class(rows[label], f"class {label}") for label in labels)
+        return tuple(_read_class(rows[label], int(label)) for label in labels)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -119,60 +118,25 @@ def write_classes(path: Path, categories: Sequence[Category]) -> None:
     write_json(path, rows)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read tensors; a safetensors file holds nothing else.
-
-    Args:
-        path: Of the file.
-
-    Returns:
-        By name, on the CPU.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is cut off or of another kind.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"weights are missing, got {str(path)!r}.")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is truncated or no safetensors file ({error}): copy or make it again."
-        ) from error
-
-
-def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write tensors.
-
-    Args:
-        path: In an existing folder; an old file is replaced.
-        weights: By name; no two may share memory.
-
-    Raises:
-        OSError: If the folder cannot be written or the disk is full; an old file is then as it
-            was.
-    """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    try:
-        save_file(tensors, unfinished, metadata={"format": "minioneformer"})
-        unfinished.replace(path)
-    except SafetensorError as error:
-        unfinished.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path}: {error}.") from error
-
-
-def _read_class(row: Any, where: str) -> Category:
+def _read_class(row: Any, label: int) -> Category:
+    where = f"class {label}"
     values = fit_fields(_ClassRow, row, where)
-    missing = [f.name for f in dataclasses.fields(_ClassRow) if f.name not in values]
+    missing = [name for name in ("name", "isthing") if name not in values]
     if missing:
         raise ValueError(f"{where} lacks {', '.join(missing)}.")
-    if not all(0 <= channel <= LARGEST_CHANNEL for channel in values["color"]):
-        raise ValueError(f"{where} has a color outside 0 .. 255, got {values['color']}.")
+    color = values.get("color") or _spread_color(label)
+    if not all(0 <= channel <= LARGEST_CHANNEL for channel in color):
+        raise ValueError(f"{where} has a color outside 0 .. 255, got {color}.")
     return Category(
         name=values["name"],
         is_thing=bool(values["isthing"]),
-        color=values["color"],
-        dataset_id=values["dataset_id"],
+        color=color,
+        dataset_id=values.get("dataset_id", label),
     )
+
+
+def _spread_color(label: int) -> tuple[int, int, int]:
+    """A colour that is unlike those of the labels before it: steps of the golden angle."""
+    rgb = colorsys.hsv_to_rgb(label * GOLDEN % 1.0, 0.75, 0.9 - 0.3 * (label % 3) / 2)
+    red, green, blue = (round(channel * LARGEST_CHANNEL) for channel in rgb)
+    return red, green, blue

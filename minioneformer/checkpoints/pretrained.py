@@ -1,76 +1,45 @@
-"""A trained model as a folder: weights, configuration, classes, tokenizer.
+"""A trained model as a folder: weights, configuration, classes, tokenizer, image settings.
 
 Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
-The files have the published names: `config.json`, `model.safetensors`,
-`preprocessor_config.json`, `class_info.json`, `vocab.json`, `merges.txt`. Weights are named as
-our modules are.
+The files are those of published folders: `config.json`, `model.safetensors`,
+`preprocessor_config.json`, a file of classes, `vocab.json`, `merges.txt`. Other programs read what
+is written here, and what they wrote is read.
 
-Not here: how the single files are read and written (`checkpoints/folder_files.py`), checkpoints
-of a run in progress (`training/checkpoint.py`).
+Not here: configuration and weights (`checkpoints/model_folder.py`), image settings
+(`checkpoints/image_settings.py`), checkpoints of a run in progress (`training/checkpoint.py`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from torch import Tensor, nn
-
-from minioneformer.checkpoints.folder_files import (
-    read_classes,
-    read_json,
-    read_weights,
-    write_classes,
-    write_json,
-    write_weights,
+from minioneformer.checkpoints.folder_files import read_json, write_classes, write_json
+from minioneformer.checkpoints.image_settings import (
+    CLASSES,
+    ImageSettings,
+    preprocessor_values,
+    read_categories,
+    read_settings,
+)
+from minioneformer.checkpoints.model_folder import (
+    CONFIG,
+    WEIGHTS,
+    TrainedModules,
+    read_config,
+    read_model,
+    write_model,
 )
 from minioneformer.config import OneFormerConfig
-from minioneformer.field_types import fit_fields
-from minioneformer.losses.criterion import Criterion
+from minioneformer.hub import find_folder, is_hub_name
 from minioneformer.model import OneFormer
-from minioneformer.pixels import IMAGE_MEAN, IMAGE_STD
 from minioneformer.structures import Category
 from minioneformer.text.tokenizer import BPETokenizer
 
-WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
-CLASSES = "class_info.json"
-TEXT_BRANCH = "model.text_mapper."
-SHOWN = 5  # tensors named in an error
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageSettings:
-    """How images are prepared and results decoded.
-
-    Args:
-        shortest_edge: Of the resized image in pixels; None keeps the size.
-        longest_edge: Upper bound in pixels; None sets none.
-        object_threshold: Class probability a panoptic segment must exceed.
-        overlap_threshold: Share of its mask a panoptic segment must own.
-    """
-
-    shortest_edge: int | None = None
-    longest_edge: int | None = None
-    object_threshold: float = 0.8
-    overlap_threshold: float = 0.8
-
-
-class TrainedModules(nn.Module):
-    """Everything that is trained: the model and the criterion's temperature.
-
-    Args:
-        model: With or without its text branch.
-        criterion: Its losses.
-    """
-
-    def __init__(self, *, model: OneFormer, criterion: Criterion) -> None:
-        super().__init__()
-        self.model = model
-        self.criterion = criterion
+PREPROCESSOR = "preprocessor_config.json"
+HUB_FILES = ("*.json", "*.safetensors", "*.bin", "merges.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,29 +83,19 @@ def save_pretrained(folder: str | Path, pretrained: Pretrained) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pretrained.tokenizer.save(folder)
-    settings = pretrained.settings
-    preprocessor = {
-        "image_processor_type": "OneFormerImageProcessor",
-        "image_mean": [value / 255 for value in IMAGE_MEAN],
-        "image_std": [value / 255 for value in IMAGE_STD],
-        "class_info_file": CLASSES,
-        "num_text": pretrained.config.num_text,
-        **dataclasses.asdict(settings),
-    }
     write_classes(folder / CLASSES, pretrained.categories)
-    write_json(folder / PREPROCESSOR, preprocessor)
-    write_json(folder / CONFIG, pretrained.config.to_dict())
-    # subtle: written last, so a folder that has weights has everything else.
-    write_weights(folder / WEIGHTS, pretrained.modules.state_dict())
-    return folder
+    write_json(folder / PREPROCESSOR, preprocessor_values(pretrained.settings, pretrained.config))
+    return write_model(folder, pretrained.config, pretrained.modules)
 
 
 def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretrained:
-    """Read a folder that `save_pretrained` wrote.
+    """Read a model and everything that it needs to predict.
 
     Args:
-        source: The folder, the folder of a run that holds one as `model`, or "toy" for the
-            model that ships with the package.
+        source: A folder that `save_pretrained` or transformers wrote, the folder of a run that
+            holds one as `model`, an id on the Hugging Face hub such as
+            "shi-labs/oneformer_coco_swin_large" (needs the extra `hub`), or "toy" for the model
+            that ships with the package.
         with_text: Whether the text branch is built and loaded too; needed to train on.
 
     Returns:
@@ -149,64 +108,25 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
             asked for that is not there.
     """
     folder = _find(source)
-    config = _read_config(folder / CONFIG)
-    if with_text and not config.is_training:
+    if with_text and not read_config(folder / CONFIG).is_training:
         raise ValueError(f"{folder} holds no text branch, got {with_text=}.")
-    config = dataclasses.replace(config, is_training=with_text)
-    settings = _read_settings(folder / PREPROCESSOR)
-    categories = read_classes(folder / CLASSES, config.num_classes)
+    preprocessor = folder / PREPROCESSOR
+    values = read_json(preprocessor)
+    settings = read_settings(values, preprocessor)
     tokenizer = BPETokenizer.from_folder(folder)
+    config, modules, _ = read_model(folder, changes={"is_training": with_text})
     if tokenizer.vocab_size != config.text_encoder_vocab_size:
         raise ValueError(
             f"{folder}: the model was trained with another vocabulary, got "
             f"{tokenizer.vocab_size=}, {config.text_encoder_vocab_size=}."
         )
-    modules = TrainedModules(
-        model=OneFormer.from_config(config), criterion=Criterion.from_config(config)
-    )
-    weights = read_weights(folder / WEIGHTS)
-    if not with_text:
-        weights = {k: v for k, v in weights.items() if not k.startswith(TEXT_BRANCH)}
-    load_weights(modules, weights, folder / WEIGHTS)
     return Pretrained(
         config=config,
-        modules=modules.eval(),
+        modules=modules,
         tokenizer=tokenizer,
-        categories=categories,
+        categories=read_categories(folder, values, config),
         settings=settings,
     )
-
-
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Copy weights into a module, all or nothing.
-
-    Args:
-        module: With the same names and shapes.
-        weights: By name.
-        source: Named in errors.
-
-    Raises:
-        ValueError: If tensors are missing, unknown or of another shape; they are named.
-    """
-    own = module.state_dict()
-    problems = {
-        "missing": [name for name in own if name not in weights],
-        "unknown": [name for name in weights if name not in own],
-        "of another shape": [
-            f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
-            for name in own
-            if name in weights and weights[name].shape != own[name].shape
-        ],
-    }
-    found = [_list(kind, names) for kind, names in problems.items() if names]
-    if found:
-        raise ValueError(f"{source} does not fit the model: {'; '.join(found)}.")
-    module.load_state_dict(weights)
-
-
-def _list(kind: str, names: list[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {kind}: {', '.join(names[:SHOWN])}{rest}"
 
 
 def _find(source: str | Path) -> Path:
@@ -215,24 +135,10 @@ def _find(source: str | Path) -> Path:
     for folder in (Path(source), Path(source) / "model"):
         if (folder / CONFIG).is_file():
             return folder
+    if is_hub_name(source):
+        return find_folder(source, files=HUB_FILES)
     raise FileNotFoundError(
         f"no model in {str(source)!r}: need a folder with {CONFIG} and {WEIGHTS}, the folder of a "
-        "finished run, or 'toy' for the model that ships with the package."
+        "finished run, an id on the hub such as shi-labs/oneformer_coco_swin_large, or 'toy' for "
+        "the model that ships with the package."
     )
-
-
-def _read_config(path: Path) -> OneFormerConfig:
-    values = read_json(path)
-    try:
-        return OneFormerConfig.from_dict(fit_fields(OneFormerConfig, values, "config"))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _read_settings(path: Path) -> ImageSettings:
-    values = read_json(path)
-    known = {f.name: values[f.name] for f in dataclasses.fields(ImageSettings) if f.name in values}
-    try:
-        return ImageSettings(**fit_fields(ImageSettings, known, "settings"))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error

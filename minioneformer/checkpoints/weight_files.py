@@ -11,6 +11,7 @@ Not here: what the names in a file mean (`checkpoints/huggingface.py`, `checkpoi
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -267,6 +268,9 @@ def _save_safetensors(path: Path, weights: Mapping[str, Tensor]) -> None:
     try:
         # subtle: transformers reads no file without this entry.
         save_file(_own_memory(weights), path, metadata={"format": "pt"})
+        umask = os.umask(0)
+        os.umask(umask)
+        path.chmod(0o666 & ~umask)  # safetensors lets nobody else read what it writes
     except SafetensorError as error:
         raise OSError(f"cannot write {path}: {_first_line(error)}.") from error
 

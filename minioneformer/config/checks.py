@@ -39,6 +39,13 @@ BOOKKEEPING = frozenset(
     transformers_version typical_p use_bfloat16 use_cache
     """.split()
 )
+# A backbone inside another model has these too; the model's own are what counts.
+BACKBONE_BOOKKEEPING = frozenset(
+    """
+    hidden_size id2label label2id num_labels output_attentions output_hidden_states return_dict
+    use_return_dict
+    """.split()
+)
 
 
 def require(condition: bool, message: str) -> None:

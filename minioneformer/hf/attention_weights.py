@@ -37,12 +37,12 @@ def attention_weights(
         for index, layer in enumerate(decoder.layers if record else ()):
 
             def see_cross(
-                module: Any, inputs: tuple[Tensor, ...], output: Tensor, at: int = index
+                module: Any, inputs: tuple[Tensor, ...], _output: Tensor, at: int = index
             ) -> None:
                 recorded[at] = (module.weights(*inputs).mean(dim=1),)
 
             def see_self(
-                module: Any, inputs: tuple[Tensor, ...], output: Tensor, at: int = index
+                module: Any, inputs: tuple[Tensor, ...], _output: Tensor, at: int = index
             ) -> None:
                 recorded[at] = (module.weights(*inputs[:2]), *recorded[at])
 

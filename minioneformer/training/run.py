@@ -18,20 +18,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from minioneformer.atomic import write_text_atomically
-from minioneformer.checkpoints.pretrained import (
-    ImageSettings,
-    Pretrained,
-    TrainedModules,
-    save_pretrained,
-)
+from minioneformer.checkpoints.image_settings import ImageSettings
+from minioneformer.checkpoints.model_folder import TrainedModules
+from minioneformer.checkpoints.pretrained import Pretrained, save_pretrained
 from minioneformer.data.categories import class_names
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.stream import TrainingStream, make_loader
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.data.transforms import TrainTransform
 from minioneformer.inference.predictor import Predictor
-from minioneformer.losses.criterion import Criterion
-from minioneformer.model import OneFormer
 from minioneformer.structures import TASKS, Batch, Category, PanopticSample
 from minioneformer.text.tokenizer import BPETokenizer
 from minioneformer.training.optimizer import build_optimizer
@@ -151,9 +146,7 @@ def build_pretrained(recipe: Recipe, categories: Sequence[Category]) -> Pretrain
         is_training=True,
     )
     torch.manual_seed(recipe.optimization.seed)
-    modules = TrainedModules(
-        model=OneFormer.from_config(config), criterion=Criterion.from_config(config)
-    )
+    modules = TrainedModules.from_config(config)
     settings = ImageSettings(
         shortest_edge=recipe.data.test_shortest_edge,
         longest_edge=recipe.data.test_longest_edge,
