@@ -119,16 +119,13 @@ def infer_config(
 
     Returns:
         The configuration; classes are named "LABEL_0", "LABEL_1" ..., and `is_training` says
-        whether there is a text branch.
+        whether there is a text branch. What no weight shows is as published: drop path rates, a
+        text head per 64 channels, and 8 heads where no deformable encoder shows them.
 
     Raises:
         ValueError: If the names are of another layout, tensors that give a size are missing, the
             backbone is none of the four, or `dilations` are missing for a DiNAT or given for
             another backbone.
-
-    Fidelity:
-        Heads of the text encoder are no field: always width / 64. Without a deformable encoder
-        there are 8 heads; drop path rates are those of the recipes.
     """
     layout = layout_of(weights)
     if layout == "huggingface":
