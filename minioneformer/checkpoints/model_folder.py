@@ -153,7 +153,7 @@ def read_model(
         skipped=skipped,
     )
     begun = [name for name in report.reinitialised if not name.startswith("criterion.")]
-    if begun:
+    if begun or report.mismatched:
         warnings.warn(f"{folder}: {report.summary()}", stacklevel=2)
     return config, modules.eval(), report
 
