@@ -112,6 +112,7 @@ def infer_backbone(
 
     Raises:
         KeyError: If a tensor that gives a size is missing.
+        IndexError: If it has fewer axes than in a model.
         ValueError: If the backbone is none of the four, or `dilations` are missing for a DiNAT
             or given for another backbone.
     """
@@ -137,13 +138,13 @@ def _depths(shapes: Shapes, start: str, first: int = 0) -> tuple[int, ...]:
 
 def _swin(shapes: Shapes, names: BackboneNames) -> SwinConfig:
     biases = [shapes[names.swin.format(s) + f"0.{names.swin_bias}"] for s in STAGES]
-    hidden, width = shapes[names.swin.format(0) + "0.mlp.fc1.weight"]
+    hidden = shapes[names.swin.format(0) + "0.mlp.fc1.weight"]
     return SwinConfig(
-        embed_dim=width,
+        embed_dim=hidden[1],
         depths=_depths(shapes, names.swin),
-        num_heads=tuple(heads for _, heads in biases),
+        num_heads=tuple(bias[1] for bias in biases),
         window_size=(math.isqrt(biases[0][0]) + 1) // 2,
-        mlp_ratio=hidden / width,
+        mlp_ratio=hidden[0] / hidden[1],
         qkv_bias=names.swin.format(0) + f"0.{names.qkv_bias}" in shapes,
         drop_path_rate=DROP_PATH,
         num_channels=shapes["patch_embed.proj.weight"][1],
@@ -159,15 +160,15 @@ def _dinat(shapes: Shapes, names: BackboneNames, dilations: Dilations | None) ->
         )
     first = names.dinat.format(0) + "0."
     biases = [shapes[names.dinat.format(s) + f"0.{names.dinat_bias}"] for s in STAGES]
-    hidden, width = shapes[f"{first}mlp.fc1.weight"]
+    hidden = shapes[f"{first}mlp.fc1.weight"]
     stem = "patch_embed.proj.0.weight" if names is OFFICIAL else "patch_embed.conv1.weight"
     return DinatConfig(
-        embed_dim=width,
+        embed_dim=hidden[1],
         depths=depths,
         num_heads=tuple(bias[0] for bias in biases),
         kernel_size=(biases[0][1] + 1) // 2,
         dilations=tuple(tuple(stage) for stage in dilations),
-        mlp_ratio=hidden / width,
+        mlp_ratio=hidden[0] / hidden[1],
         qkv_bias=first + names.qkv_bias in shapes,
         drop_path_rate=DROP_PATH,
         layer_scale_init_value=DINAT_SCALE if first + names.dinat_scale in shapes else 0.0,
@@ -189,11 +190,11 @@ def _convnext(shapes: Shapes, names: BackboneNames) -> ConvNextConfig:
 
 def _resnet(shapes: Shapes, names: BackboneNames) -> ResNetConfig:
     stages = [names.resnet.format(names.first_stage + stage) for stage in STAGES]
-    width, channels = shapes[names.resnet_stem][:2]
+    stem = shapes[names.resnet_stem]
     return ResNetConfig(
-        embedding_size=width,
+        embedding_size=stem[0],
         hidden_sizes=tuple(shapes[f"{stage}0.conv3.weight"][0] for stage in stages),
         depths=_depths(shapes, names.resnet, names.first_stage),
         frozen_batch_norm=names.resnet_counter not in shapes,
-        num_channels=channels,
+        num_channels=stem[1],
     )

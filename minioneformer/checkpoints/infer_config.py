@@ -123,9 +123,9 @@ def infer_config(
         text head per 64 channels, and 8 heads where no deformable encoder shows them.
 
     Raises:
-        ValueError: If the names are of another layout, tensors that give a size are missing, the
-            backbone is none of the four, or `dilations` are missing for a DiNAT or given for
-            another backbone.
+        ValueError: If the names are of another layout, tensors that give a size are missing or
+            have other axes, the backbone is none of the four, or `dilations` are missing for a
+            DiNAT or given for another backbone.
     """
     layout = layout_of(weights)
     if layout == "huggingface":
@@ -140,11 +140,15 @@ def infer_config(
         raise ValueError(
             f"a tensor that gives a size of the model is missing, got no {error.args[0]}."
         ) from error
+    except IndexError as error:
+        raise ValueError(
+            "a tensor that gives a size has another number of axes than in a model: the file is "
+            "not of a OneFormer."
+        ) from error
 
 
 def _infer(names: _Names, shapes: Shapes, dilations: Dilations | None) -> OneFormerConfig:
-    mask_dim, conv_dim = shapes[names.mask_features][:2]
-    num_queries, hidden_dim = shapes[names.queries]
+    mask_features, queries = shapes[names.mask_features], shapes[names.queries]
     encoder_layers = count_numbers(shapes, names.encoder)
     num_heads, encoder_hidden = HEADS, ENCODER_HIDDEN
     if encoder_layers:
@@ -159,10 +163,10 @@ def _infer(names: _Names, shapes: Shapes, dilations: Dilations | None) -> OneFor
     config = OneFormerConfig(
         backbone_config=infer_backbone(backbone, names.backbone_names, dilations),
         num_labels=shapes[names.classes][0] - 1,
-        num_queries=num_queries,
-        hidden_dim=hidden_dim,
-        conv_dim=conv_dim,
-        mask_dim=mask_dim,
+        num_queries=queries[0],
+        hidden_dim=queries[1],
+        conv_dim=mask_features[1],
+        mask_dim=mask_features[0],
         encoder_layers=encoder_layers,
         encoder_feedforward_dim=encoder_hidden,
         num_attention_heads=num_heads,
@@ -177,12 +181,12 @@ def _infer(names: _Names, shapes: Shapes, dilations: Dilations | None) -> OneFor
 def _with_text(config: OneFormerConfig, names: _Names, shapes: Shapes) -> OneFormerConfig:
     if names.tokens not in shapes:
         return config
-    vocabulary, width = shapes[names.tokens]
+    tokens = shapes[names.tokens]
     return dataclasses.replace(
         config,
         is_training=True,
-        text_encoder_vocab_size=vocabulary,
-        text_encoder_width=width,
+        text_encoder_vocab_size=tokens[0],
+        text_encoder_width=tokens[1],
         text_encoder_context_length=shapes[names.positions][0],
         text_encoder_num_layers=count_numbers(shapes, names.text_layers),
         text_encoder_proj_layers=count_numbers(shapes, names.projector),
