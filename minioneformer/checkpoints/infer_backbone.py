@@ -79,22 +79,21 @@ OURS = BackboneNames(
 
 
 def count_numbers(names: Collection[str], start: str) -> int:
-    """How many numbers, from 0 on, follow a beginning of names.
+    """How many numbers follow a beginning of names.
 
     Args:
         names: Of tensors.
         start: Of names, up to the number.
 
     Returns:
-        The largest number plus one, 0 if there is none.
+        The number of different ones.
 
     Example:
         Of "a.0.x", "a.0.y" and "a.1.x", two numbers follow "a.".
     """
-    numbers = [
-        name.removeprefix(start).partition(".")[0] for name in names if name.startswith(start)
-    ]
-    return max((int(number) for number in numbers if number.isdecimal()), default=-1) + 1
+    rests = [name.removeprefix(start) for name in names if name.startswith(start)]
+    # subtle: not the largest plus one, a crafted name could make that any number.
+    return len({rest.partition(".")[0] for rest in rests if rest.partition(".")[0].isdecimal()})
 
 
 def infer_backbone(
