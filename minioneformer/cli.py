@@ -18,6 +18,7 @@ from typing import Any
 
 import tyro
 
+from minioneformer.commands.checkpoints import convert, models
 from minioneformer.commands.evaluation import evaluate
 from minioneformer.commands.prediction import predict
 from minioneformer.commands.training import demo, train
@@ -29,6 +30,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "models": models,
+    "convert": convert,
 }
 
 

@@ -43,6 +43,8 @@ OPTIONS = {
         "--output",
     },
     "predict": {"--task", "--output"},
+    "models": {"--dataset", "--output"},
+    "convert": {"--to", "--model", "--vocabulary"},
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from minioneformer.backbone.convnext import ConvNeXt
+from minioneformer.backbone.dinat import DiNAT
 from minioneformer.backbone.resnet import ResNet
 from minioneformer.backbone.swin import SwinTransformer
 from minioneformer.config import (
     BackboneConfig,
     ConvNextConfig,
+    DinatConfig,
     ResNetConfig,
     SwinConfig,
 )
 
-Backbone: TypeAlias = SwinTransformer | ConvNeXt | ResNet
+Backbone: TypeAlias = SwinTransformer | ConvNeXt | DiNAT | ResNet
 
 
 def build_backbone(config: BackboneConfig, *, checkpoint_blocks: bool = False) -> Backbone:
@@ -38,6 +40,7 @@ def build_backbone(config: BackboneConfig, *, checkpoint_blocks: bool = False) -
             return SwinTransformer.from_config(config, checkpoint_blocks=checkpoint_blocks)
         case ConvNextConfig():
             return ConvNeXt.from_config(config, checkpoint_blocks=checkpoint_blocks)
+        case DinatConfig():
+            return DiNAT.from_config(config, checkpoint_blocks=checkpoint_blocks)
         case ResNetConfig():
             return ResNet.from_config(config, checkpoint_blocks=checkpoint_blocks)
-    raise NotImplementedError(config)

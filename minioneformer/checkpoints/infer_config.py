@@ -10,10 +10,9 @@ Not here: configurations in files (`config/`), the published models (`presets/`)
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
@@ -38,6 +37,7 @@ SIGNS: Mapping[Layout, tuple[str, ...]] = {
 }
 LEVELS_TIMES_POINTS = 12  # of the deformable attention: a head weighs so many samples
 HEADS, ENCODER_HIDDEN = 8, 1024  # of the published models; without encoder nothing shows them
+TEXT_CONTEXT = 16  # of the published models; without text branch nothing shows it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ def _infer(names: _Names, shapes: Shapes, dilations: Dilations | None) -> OneFor
         for name, shape in shapes.items()
         if name.startswith(names.backbone)
     }
-    config = OneFormerConfig(
+    return OneFormerConfig(
         backbone_config=infer_backbone(backbone, names.backbone_names, dilations),
         num_labels=shapes[names.classes][0] - 1,
         num_queries=queries[0],
@@ -174,21 +174,21 @@ def _infer(names: _Names, shapes: Shapes, dilations: Dilations | None) -> OneFor
         dim_feedforward=shapes[f"{names.query_layers}0.{names.query_hidden}"][0],
         decoder_layers=count_numbers(shapes, names.decoder) + 1,
         task_seq_len=shapes[names.task][1],
+        **_text_fields(names, shapes),
     )
-    return _with_text(config, names, shapes)
 
 
-def _with_text(config: OneFormerConfig, names: _Names, shapes: Shapes) -> OneFormerConfig:
+def _text_fields(names: _Names, shapes: Shapes) -> dict[str, Any]:
     if names.tokens not in shapes:
-        return config
+        # a model with few queries has no room for the published number of context rows
+        return {"text_encoder_n_ctx": min(TEXT_CONTEXT, shapes[names.queries][0] - 1)}
     tokens = shapes[names.tokens]
-    return dataclasses.replace(
-        config,
-        is_training=True,
-        text_encoder_vocab_size=tokens[0],
-        text_encoder_width=tokens[1],
-        text_encoder_context_length=shapes[names.positions][0],
-        text_encoder_num_layers=count_numbers(shapes, names.text_layers),
-        text_encoder_proj_layers=count_numbers(shapes, names.projector),
-        text_encoder_n_ctx=shapes[names.context][0] if names.context in shapes else 0,
-    )
+    return {
+        "is_training": True,
+        "text_encoder_vocab_size": tokens[0],
+        "text_encoder_width": tokens[1],
+        "text_encoder_context_length": shapes[names.positions][0],
+        "text_encoder_num_layers": count_numbers(shapes, names.text_layers),
+        "text_encoder_proj_layers": count_numbers(shapes, names.projector),
+        "text_encoder_n_ctx": shapes[names.context][0] if names.context in shapes else 0,
+    }

@@ -24,6 +24,7 @@ from minioneformer.checkpoints.image_settings import (
     read_categories,
     read_settings,
 )
+from minioneformer.checkpoints.load_report import LoadReport
 from minioneformer.checkpoints.model_folder import (
     CONFIG,
     WEIGHTS,
@@ -52,6 +53,7 @@ class Pretrained:
         tokenizer: That the model was trained with.
         categories: The classes, by label.
         settings: Of images and results.
+        report: What was loaded, skipped and begun anew; None for a model that was not loaded.
     """
 
     config: OneFormerConfig
@@ -59,6 +61,7 @@ class Pretrained:
     tokenizer: BPETokenizer
     categories: tuple[Category, ...]
     settings: ImageSettings
+    report: LoadReport | None = None
 
     @property
     def model(self) -> OneFormer:
@@ -114,7 +117,7 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
     values = read_json(preprocessor)
     settings = read_settings(values, preprocessor)
     tokenizer = BPETokenizer.from_folder(folder)
-    config, modules, _ = read_model(folder, changes={"is_training": with_text})
+    config, modules, report = read_model(folder, changes={"is_training": with_text})
     if tokenizer.vocab_size != config.text_encoder_vocab_size:
         raise ValueError(
             f"{folder}: the model was trained with another vocabulary, got "
@@ -126,6 +129,7 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
         tokenizer=tokenizer,
         categories=read_categories(folder, values, config),
         settings=settings,
+        report=report,
     )
 
 

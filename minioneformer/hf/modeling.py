@@ -112,7 +112,7 @@ class OneFormerModel(nn.Module):
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each block of the backbone in the backward pass: less memory, more time."""
         for stage in self.oneformer.backbone.get_submodule("stages").children():
-            stage.checkpoint_blocks = True
+            stage.checkpoint_blocks = True  # type: ignore[assignment]  # a plain switch
 
 
 class OneFormerForUniversalSegmentation(nn.Module):
