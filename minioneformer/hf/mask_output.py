@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from minioneformer.hf.outputs import OneFormerForUniversalSegmentationOutput
 from minioneformer.inference.upsample import MAX_PIXELS, ImageSizes, upsample_logits
 
 STRIDE = 4  # pixels of the input that a cell of the mask logits stands for
@@ -77,7 +78,8 @@ def split_batch(
     Args:
         outputs: Of the model.
         target_sizes: (H, W) of each result in pixels; None leaves the size of the mask logits.
-        pixel_mask: 1 where a pixel of the input is real; None takes the whole input for real.
+        pixel_mask: 1 where a pixel of the input is real. None takes the one that the output of our
+            own models carries, and without one the whole input for real.
 
     Returns:
         One entry per image.
@@ -92,6 +94,8 @@ def split_batch(
     """
     class_logits, mask_logits = outputs.class_queries_logits, outputs.masks_queries_logits
     count = len(class_logits)
+    if pixel_mask is None and isinstance(outputs, OneFormerForUniversalSegmentationOutput):
+        pixel_mask = outputs.pixel_mask
     for name, values in (("target_sizes", target_sizes), ("pixel_mask", pixel_mask)):
         if values is not None and len(values) != count:
             raise ValueError(

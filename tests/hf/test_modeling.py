@@ -5,11 +5,13 @@ texts not passed on; a switch of the configuration ignored; the criterion not sa
 """
 
 import dataclasses
+import functools
 
 import pytest
 import torch
 
 from minioneformer.config import OneFormerConfig, SwinConfig
+from minioneformer.hf.image_processor import OneFormerImageProcessor
 from minioneformer.hf.modeling import (
     OneFormerForUniversalSegmentation,
     OneFormerModel,
@@ -275,3 +277,23 @@ def test_checkpointing_changes_no_gradient():
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, msg=name)
     assert all(stage.checkpoint_blocks for stage in model.model.oneformer.backbone.stages)
+
+
+def test_post_processing_cuts_off_the_padding_that_the_model_was_told_of():
+    model, processor = build(), OneFormerImageProcessor()
+    mask = torch.zeros(2, HEIGHT, WIDTH, dtype=torch.int64)
+    mask[0] = 1
+    mask[1, :20, :30] = 1
+    sizes = [(HEIGHT, WIDTH), (20, 30)]
+    with torch.no_grad():
+        told = model(**INPUTS, pixel_mask=mask)
+        untold = model(**INPUTS)
+    decode = functools.partial(
+        processor.post_process_semantic_segmentation,
+        target_sizes=sizes,
+        return_segmentation_scores=True,
+    )
+    found, expected = decode(told)[1], decode(untold, pixel_mask=mask)[1]
+    stretched = decode(untold)[1].segmentation_scores
+    assert torch.equal(found.segmentation_scores, expected.segmentation_scores)
+    assert not torch.allclose(found.segmentation_scores, stretched)
