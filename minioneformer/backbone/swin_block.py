@@ -85,7 +85,7 @@ class WindowAttention(nn.Module):
         q, k, v = rearrange(
             self.qkv(windows),
             "(b n) area (qkv heads d) -> qkv b (n heads) area d",
-            n=len(bias),
+            n=bias.shape[0],
             qkv=3,
             heads=self.num_heads,
         )
@@ -204,4 +204,5 @@ class SwinBlock(nn.Module):
         x = reverse(windows, padded_height, padded_width, size)
         if shift > 0:
             x = torch.roll(x, (shift, shift), dims=(1, 2))
-        return x[:, :height, :width]
+        # subtle: a slice compares its bounds with the size, which an export for any size cannot
+        return x.narrow(1, 0, height).narrow(2, 0, width)

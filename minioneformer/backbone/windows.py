@@ -18,6 +18,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from minioneformer.layers.cached_by_size import cached_by_size
+from minioneformer.layers.tracing import is_exporting, with_plain_strides
 
 # subtle: the official -100 leaves weights of about exp(-100), subnormal numbers, which change no
 # digit of a result but are several times slower to calculate with on CPUs. Not -inf, which turns
@@ -36,8 +37,9 @@ def pad_to_multiple(x: Num[Tensor, "B H W C"], multiple: int) -> Num[Tensor, "B 
         The padded map, or `x` itself where nothing is missing.
     """
     _, height, width, _ = x.shape
-    missing_rows, missing_columns = -height % multiple, -width % multiple
-    if missing_rows == missing_columns == 0:
+    rows, columns = (height + multiple - 1) // multiple, (width + multiple - 1) // multiple
+    missing_rows, missing_columns = rows * multiple - height, columns * multiple - width
+    if not is_exporting() and missing_rows == missing_columns == 0:
         return x  # F.pad would copy
     return F.pad(x, (0, 0, 0, missing_columns, 0, missing_rows))
 
@@ -68,8 +70,11 @@ def partition(
             f"the map must be a multiple of the window, got {height=}, {width=}, {window_size=}. "
             f"Call pad_to_multiple first."
         )
+    windows = rearrange(
+        x, "b (rows h) (columns w) c -> b rows columns h w c", h=window_size, w=window_size
+    )
     return rearrange(
-        x, "b (rows h) (columns w) c -> (b rows columns) (h w) c", h=window_size, w=window_size
+        with_plain_strides(windows), "b rows columns h w c -> (b rows columns) (h w) c"
     )
 
 
@@ -87,13 +92,14 @@ def reverse(
     Returns:
         The map.
     """
-    return rearrange(
+    x = rearrange(
         windows,
-        "(b rows columns) (h w) c -> b (rows h) (columns w) c",
+        "(b rows columns) (h w) c -> b rows h columns w c",
         rows=height // window_size,
         columns=width // window_size,
         h=window_size,
     )
+    return rearrange(with_plain_strides(x), "b rows h columns w c -> b (rows h) (columns w) c")
 
 
 def relative_position_index(

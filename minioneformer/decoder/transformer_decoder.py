@@ -103,7 +103,8 @@ class TransformerDecoder(nn.Module):
 
         first = 0 if auxiliary else len(self.layers)
         # The class head is shared, so all layers go through it as one batch.
-        classes = self.heads.classify(torch.cat(per_layer[first:])).chunk(len(per_layer) - first)
+        classes = self.heads.classify(torch.cat(per_layer[first:]))
+        classes = classes.unflatten(0, (len(per_layer) - first, -1))
         predictions = [
             MaskPrediction(class_logits=c, mask_embeddings=e, mask_features=mask_features)
             for c, e in zip(classes, embeddings[first:], strict=True)

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from minioneformer.layers.cached_by_size import cached_by_size
+from minioneformer.layers.tracing import is_exporting
 
 # Below this many cells the weights are spread over all cells and multiplied as a matrix, which
 # is faster there than gathering (benchmarks/ms_deform_attn.py); memory grows with Q x S.
@@ -60,6 +61,9 @@ def ms_deform_attn(
             f"spatial_shapes must have as many cells as value, got {spatial_shapes=}, "
             f"{num_cells=}, {value.shape[1]=}."
         )
+    if is_exporting():
+        sampled_BQMD = _sample_maps(value, spatial_shapes, sampling_locations, attention_weights)
+        return sampled_BQMD.flatten(2)
     rows_BQMK, weights_BQMK = _corner_rows_and_weights(
         spatial_shapes, sampling_locations, attention_weights
     )  # K = L * P * E
@@ -136,6 +140,26 @@ def _gather_dense(value_BSMD: Tensor, rows_BQMK: Tensor, weights_BQMK: Tensor) -
     weights_BQMS = weights_BQMK.new_zeros(B, rows_BQMK.shape[1], M, S)
     weights_BQMS = weights_BQMS.scatter_add(-1, rows_BQMK, weights_BQMK)
     return torch.einsum("bqms,bsmd->bqmd", weights_BQMS, value_BSMD)
+
+
+def _sample_maps(
+    value_BSMD: Tensor,
+    spatial_shapes: list[tuple[int, int]],
+    locations_BQMLPX: Tensor,
+    weights_BQMLP: Tensor,
+) -> Tensor:
+    """The same by `grid_sample`, one level at a time: one graph for maps of any size."""
+    B, _, M, _ = value_BSMD.shape
+    maps = rearrange(value_BSMD, "b s m d -> (b m) d s")
+    grids = rearrange(2 * locations_BQMLPX - 1, "b q m l p x -> l (b m) q p x")
+    weights = rearrange(weights_BQMLP, "b q m l p -> l (b m) 1 q p")
+    start, total = 0, torch.zeros((), dtype=value_BSMD.dtype, device=value_BSMD.device)
+    for (height, width), grid, weight in zip(spatial_shapes, grids, weights, strict=True):
+        level = maps.narrow(2, start, height * width).unflatten(2, (height, width))
+        sampled = F.grid_sample(level, grid.to(level.dtype), align_corners=False)
+        total = total + (sampled * weight).sum(-1)  # (B * M, D, Q)
+        start = start + height * width
+    return rearrange(total, "(b m) d q -> b q m d", b=B, m=M)
 
 
 class MultiScaleDeformableAttention(nn.Module):

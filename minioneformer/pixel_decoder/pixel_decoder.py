@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minioneformer.layers.position_encoding import sine_position_encoding
+from minioneformer.layers.tracing import with_plain_strides
 from minioneformer.pixel_decoder.encoder import EncoderLayer, reference_points
 
 ENCODED_LEVELS = ("res5", "res4", "res3")  # coarse to fine
@@ -109,13 +110,13 @@ class PixelDecoder(nn.Module):
             Mask features at stride 4; features at strides 32, 16, 8, coarse to fine.
         """
         levels = [
-            projection(features[name])
+            projection(with_plain_strides(features[name]))
             for projection, name in zip(self.input_projections, ENCODED_LEVELS, strict=True)
         ]
         multi_scale_features = self._encode(levels)
 
         # One step of a feature pyramid: stride 8 is enlarged and meets stride 4.
-        finest, res2 = multi_scale_features[-1], features["res2"]
+        finest, res2 = multi_scale_features[-1], with_plain_strides(features["res2"])
         enlarged = F.interpolate(finest, res2.shape[-2:], mode="bilinear", align_corners=False)
         pyramid = F.relu(self.output(self.lateral(res2) + enlarged))
         return self.mask_projection(pyramid), multi_scale_features
@@ -131,7 +132,9 @@ class PixelDecoder(nn.Module):
 
         cells = [height * width for height, width in spatial_shapes]
         return [
-            rearrange(level, "b (h w) c -> b c h w", h=height).contiguous()
+            rearrange(with_plain_strides(level), "b (h w) c -> b c h w", h=height).clone(
+                memory_format=torch.contiguous_format
+            )
             for level, (height, _) in zip(tokens.split(cells, 1), spatial_shapes, strict=True)
         ]
 
