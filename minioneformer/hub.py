@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+TOY = "toy"
 HUB_NAME = re.compile(r"[\w.-]*\w/\w[\w.-]*")
 
 
@@ -29,8 +31,9 @@ def find_folder(
     """Give a local folder that holds the files, fetching them if need be.
 
     Args:
-        source: A local folder, or "owner/name" of a repository of the hub. A `Path` is always
-            local, and so is a name whose first part is a local folder.
+        source: A local folder, or "owner/name" of a repository of the hub, or "toy" for the model
+            that ships with the package. A `Path` is always local, and so is a name whose first
+            part is a local folder.
         files: Names or patterns of the files wanted; nothing else is fetched.
         revision: Branch, tag or commit of the repository; None takes the newest. Ignored for
             local folders.
@@ -49,6 +52,8 @@ def find_folder(
     path = Path(source).expanduser()
     if path.is_dir():
         return path
+    if str(source) == TOY and not path.exists():
+        return Path(str(resources.files("minioneformer"))) / "assets" / TOY
     if path.exists():
         raise NotADirectoryError(
             f"a folder is needed, got the file {str(source)!r}. Pass the folder that it lies in."

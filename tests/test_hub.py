@@ -93,3 +93,10 @@ def test_the_library_is_not_imported_for_a_local_folder(tmp_path):
     )
     root = Path(__file__).resolve().parents[1]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_the_model_that_ships_has_a_name_unless_a_folder_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (find_folder("toy", files=["config.json"]) / "config.json").is_file()
+    (tmp_path / "toy").mkdir()
+    assert find_folder("toy", files=["config.json"]) == Path("toy")

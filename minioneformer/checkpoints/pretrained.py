@@ -13,7 +13,6 @@ Not here: configuration and weights (`checkpoints/model_folder.py`), image setti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from minioneformer.checkpoints.folder_files import read_json, write_classes, write_json
@@ -34,7 +33,7 @@ from minioneformer.checkpoints.model_folder import (
     write_model,
 )
 from minioneformer.config import OneFormerConfig
-from minioneformer.hub import find_folder, is_hub_name
+from minioneformer.hub import TOY, find_folder, is_hub_name
 from minioneformer.model import OneFormer
 from minioneformer.structures import Category
 from minioneformer.text.tokenizer import BPETokenizer
@@ -134,12 +133,10 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
 
 
 def _find(source: str | Path) -> Path:
-    if str(source) == "toy" and not Path(source).exists():
-        return Path(str(resources.files("minioneformer"))) / "assets" / "toy"
     for folder in (Path(source), Path(source) / "model"):
         if (folder / CONFIG).is_file():
             return folder
-    if is_hub_name(source):
+    if is_hub_name(source) or (str(source) == TOY and not Path(source).exists()):
         return find_folder(source, files=HUB_FILES)
     raise FileNotFoundError(
         f"no model in {str(source)!r}: need a folder with {CONFIG} and {WEIGHTS}, the folder of a "
