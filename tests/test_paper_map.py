@@ -104,6 +104,8 @@ def test_boxes_of_the_drawing_link_to_the_files_they_name():
     parts = {
         "backbone/convnext.py",
         "backbone/resnet.py",
+        "backbone/dinat.py",
+        "backbone/neighborhood_attention.py",
         "pixel_decoder/encoder.py",
         "pixel_decoder/ms_deform_attn.py",
         "text/words.py",
