@@ -46,8 +46,8 @@ def image_tensors(
 
     Raises:
         TypeError: If something is no image.
-        ValueError: If a shape is that of no image, a Pillow image has more than 8 bits per
-            channel, or there is no such data format.
+        ValueError: If there is no such data format, a Pillow image has more than 8 bits per
+            channel, a shape is that of no image, or floats have a channel of transparency.
 
     Warns:
         UserWarning: If a shape such as 3 x 40 x 3 can be read both ways; channels come first then.
@@ -101,7 +101,7 @@ def map_tensors(segmentation_maps: ImagesInput) -> list[Int[Tensor, "_ _"]]:
     return maps
 
 
-def _flat(items: ImagesInput, *, batched_ndim: int) -> list[ImageInput]:
+def _flat(items: object, *, batched_ndim: int) -> list[ImageInput]:
     """One after the other; arrays with one axis more than an image are several."""
     if isinstance(items, Image.Image):
         return [items]
@@ -166,6 +166,11 @@ def _rgb(image: Num[Tensor, "C H W"]) -> Num[Tensor, "D H W"]:
         return image.expand(3, -1, -1)
     if image.shape[0] != 4:
         return image
+    if image.is_floating_point():
+        raise ValueError(
+            f"transparency needs values of 0 to 255, got {image.dtype=}. Pass bytes, or leave the "
+            f"fourth channel out."
+        )
     alpha = image[3:].float() / WHITE  # (1, H, W)
     on_white = alpha * image[:3] + (1 - alpha) * WHITE  # (3, H, W)
-    return on_white if image.is_floating_point() else on_white.round().to(image.dtype)
+    return on_white.round().to(image.dtype)

@@ -168,7 +168,6 @@ class OneFormerImageProcessor(ImageProcessorSettings):
             settings.ignore_index,
             settings.do_reduce_labels,
             return_tensors=return_tensors,
-            input_data_format="channels_first",
         )
 
     __call__ = preprocess
@@ -182,7 +181,7 @@ class OneFormerImageProcessor(ImageProcessorSettings):
         ignore_index: int | None = None,
         do_reduce_labels: bool = False,
         return_tensors: str | None = None,
-        input_data_format: str | None = None,
+        input_data_format: str | None = "channels_first",
     ) -> BatchFeature:
         """Pad images that are ready; take masks, labels and texts from maps.
 

@@ -60,10 +60,10 @@ class ImageProcessorSettings:
     )
     resample: int = 2
     do_rescale: bool = True
-    rescale_factor: float = 1 / 255
+    rescale_factor: float | int = 1 / 255
     do_normalize: bool = True
-    image_mean: Sequence[float] | float = (0.485, 0.456, 0.406)
-    image_std: Sequence[float] | float = (0.229, 0.224, 0.225)
+    image_mean: Sequence[float | int] | float | int = (0.485, 0.456, 0.406)
+    image_std: Sequence[float | int] | float | int = (0.229, 0.224, 0.225)
     do_convert_rgb: bool = True
     default_to_square: bool = False
     ignore_index: int | None = None
@@ -150,5 +150,5 @@ SETTINGS = frozenset(field.name for field in dataclasses.fields(ImageProcessorSe
 CALL_SETTINGS = SETTINGS - {"repo_path", "class_info_file", "metadata", "num_labels"}
 
 
-def _list(values: Sequence[float] | float) -> list[float] | float:
+def _list(values: Sequence[float | int] | float | int) -> list[float] | float | int:
     return values if isinstance(values, int | float) else [float(value) for value in values]

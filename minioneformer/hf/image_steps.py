@@ -111,6 +111,9 @@ def _edges(short: int, long: int, size: Mapping[str, int]) -> tuple[int, int]:
     limit = size.get("longest_edge")
     if limit is not None and long / short * wanted > limit:
         wanted = limit * short / long
+    # subtle: an image whose shorter edge would not change is left alone, however long it is
+    if round(wanted) == short:
+        return short, long
     # subtle: the shorter edge is rounded, half to even, the longer one is cut
     return round(wanted), int(wanted * long / short)
 
@@ -144,9 +147,9 @@ def resize(
 def rescale_and_normalize(
     image: Num[Tensor, "C H W"],
     *,
-    rescale_factor: float | None,
-    mean: Sequence[float] | float | None,
-    std: Sequence[float] | float | None,
+    rescale_factor: float | int | None,
+    mean: Sequence[float | int] | float | int | None,
+    std: Sequence[float | int] | float | int | None,
 ) -> Num[Tensor, "C H W"]:
     """Bring values to the scale of the mean, subtract it, divide by the standard deviation.
 
@@ -198,7 +201,7 @@ def pad_images(
 
 
 def _per_channel(
-    name: str, values: Sequence[float] | float, image: Num[Tensor, "C H W"]
+    name: str, values: Sequence[float | int] | float | int, image: Num[Tensor, "C H W"]
 ) -> Float[Tensor, "D 1 1"]:
     listed = [values] if isinstance(values, int | float) else list(values)
     if len(listed) not in (1, image.shape[0]):
