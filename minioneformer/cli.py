@@ -18,7 +18,7 @@ from typing import Any
 
 import tyro
 
-from minioneformer.commands.checkpoints import convert, models
+from minioneformer.commands.checkpoints import convert, export, models
 from minioneformer.commands.evaluation import evaluate
 from minioneformer.commands.prediction import predict
 from minioneformer.commands.training import demo, train
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "predict": predict,
     "models": models,
     "convert": convert,
+    "export": export,
 }
 
 

@@ -583,3 +583,16 @@ def test_what_a_loaders_process_met_is_one_line_without_its_traceback():
 def test_an_error_without_words_has_its_name():
     assert cli._one_line(ValueError()) == "ValueError"
     assert cli._one_line(OSError("a\n  b")) == "a b"
+
+
+def test_a_model_is_exported_checked_and_described(tmp_path, capsys):
+    words = ["export", "toy", "--format", "torch", "--height", "64", "--width", "96", "--fixed"]
+    assert main([*words, "--output", str(tmp_path / "toy.pt2")]) == 0
+    assert "largest relative error" in capsys.readouterr().out
+    described = json.loads((tmp_path / "toy.pt2.json").read_text())
+    assert described["image_size"] == [64, 96] and len(described["classes"]) == 8
+    assert main([*words, "--output", str(tmp_path / "toy.pt2")]) == 2
+    assert "the target is there already" in capsys.readouterr().err
+    odd = ["65" if word == "96" else word for word in words]
+    assert main([*odd, "--output", str(tmp_path / "odd.pt2")]) == 2
+    assert "32" in capsys.readouterr().err

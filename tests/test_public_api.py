@@ -56,6 +56,7 @@ OPTIONS = {
     "predict": {"--task", "--output"},
     "models": {"--dataset", "--output"},
     "convert": {"--to", "--model", "--vocabulary"},
+    "export": {"--format", "--output", "--height", "--width", "--fixed", "--no-fixed"},
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

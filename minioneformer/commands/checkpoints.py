@@ -1,8 +1,9 @@
-"""`minioneformer models` and `minioneformer convert`.
+"""`minioneformer models`, `minioneformer convert` and `minioneformer export`.
 
 Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
-Not here: the table (`presets/models_table.py`), the layouts (`checkpoints/convert.py`).
+Not here: the table (`presets/models_table.py`), the layouts (`checkpoints/convert.py`), the graph
+(`export/`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Annotated, Literal
 import tyro
 
 from minioneformer.checkpoints.convert import convert as convert_files
+from minioneformer.checkpoints.pretrained import load_pretrained
 from minioneformer.commands.shared import write_figures
+from minioneformer.export.export_model import export_model
 from minioneformer.presets.models_table import models_table
 from minioneformer.presets.published import published_models
 
@@ -59,3 +62,41 @@ def convert(
     report = convert_files(source, target, to=to, model=model, vocabulary=vocabulary)
     print(report.summary())
     print(f"wrote {target}")
+
+
+def export(
+    weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
+    /,
+    *,
+    format: Literal["torch", "onnx"],
+    output: Path,
+    height: int = 512,
+    width: int = 512,
+    fixed: bool = False,
+) -> None:
+    """Write the graph from image and task to logits for other programs, and check it.
+
+    Args:
+        weights: Folder of a model or of a run, a name on the hub, or "toy".
+        format: "onnx" for onnxruntime and others, "torch" for torch.export.
+        output: File to write; a JSON with classes, task tokens and sizes goes beside it.
+        height: Of the image in pixels, a multiple of 32.
+        width: Of the image in pixels, a multiple of 32.
+        fixed: Only images of this size, one at a time; otherwise any multiples of 32.
+    """
+    if output.exists():
+        raise FileExistsError(f"the target is there already, got {str(output)!r}.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    report = export_model(
+        load_pretrained(weights),
+        output,
+        format=format,
+        image_size=(height, width),
+        dynamic=not fixed,
+    )
+    checked = "not checked: onnxruntime is not installed"
+    if report.agreement is not None:
+        sizes = ", ".join(f"{h} x {w}" for h, w in report.agreement.image_sizes)
+        error = report.agreement.max_relative_error
+        checked = f"largest relative error {error:.1e} on {sizes}"
+    print(f"wrote {report.path} and {report.description}; {checked}")
