@@ -26,6 +26,13 @@ def test_the_example_of_the_docstring_and_back():
     assert class_info_from_metadata(METADATA) == dict(sorted(CLASSES.items()))
 
 
+def test_the_order_of_the_file_does_not_count():
+    rows = {str(label): {"name": f"class {label}", "isthing": 1} for label in (2, 0, 1)}
+    metadata = metadata_from_class_info(rows)
+    assert metadata["thing_ids"] == [0, 1, 2]
+    assert metadata["class_names"] == ["class 0", "class 1", "class 2"]
+
+
 def test_the_package_sees_categories():
     sky, cat = categories_of(METADATA)
     assert (sky.name, sky.is_thing, cat.name, cat.is_thing) == ("sky", False, "cat", True)

@@ -52,6 +52,8 @@ def test_what_is_transparent_turns_white():
         (tensor,) = image_tensors(form)
         assert tensor[0].tolist() == [[100, 255, 224]] * 2
         assert tensor[1].tolist() == [[0, 255, 204]] * 2
+    rgba[:, :, 0] = 103  # 0.2 * 103 + 0.8 * 255 = 224.6
+    assert image_tensors(rgba)[0][0, 0, 2].item() == 225
     with pytest.raises(ValueError, match=r"values of 0 to 255, got image\.dtype=torch\.float32"):
         image_tensors(torch.rand(4, 3, 5))
 

@@ -40,10 +40,9 @@ def test_folders_of_training_runs_are_read(tmp_path):
     own = {"object_threshold": 0.8, "overlap_threshold": 0.8, "longest_edge": None}
     write(tmp_path, {"shortest_edge": None, **own})
     assert read_settings(tmp_path, SETTINGS) == {"do_resize": False}
-    write(tmp_path, {"shortest_edge": 64, **own})
-    assert read_settings(tmp_path, SETTINGS) == {
-        "size": {"shortest_edge": 64, "longest_edge": None}
-    }
+    write(tmp_path, {"shortest_edge": 64, "num_text": 7, **own})
+    size = {"shortest_edge": 64, "longest_edge": None}
+    assert read_settings(tmp_path, SETTINGS) == {"size": size, "num_text": 7}
 
 
 def test_settings_that_nothing_reads_are_named(tmp_path):
