@@ -207,13 +207,14 @@ def test_results_are_equal_where_there_is_nothing_to_disagree_on(outputs):
     assert first["segments_info"] == second["segments_info"]
     assert torch.equal(first["segmentation"], second["segmentation"].clamp(min=0).int())
     first, second = (p.post_process_instance_segmentation(outputs)[0] for p in (ours, theirs))
-    assert painted(first) == painted(second)
+    # the quality of these masks, which is in our scores alone, is above 0.99999
+    assert painted(first) == pytest.approx(painted(second), abs=2e-5)
 
 
 def painted(result):
-    """Where each class is, and how sure, whatever the ids."""
+    """The score of each part, by its class and its pixels, whatever the ids."""
     return {
-        (entry["label_id"], round(entry["score"], 3), str(result["segmentation"] == entry["id"]))
+        (entry["label_id"], str((result["segmentation"] == entry["id"]).tolist())): entry["score"]
         for entry in result["segments_info"]
     }
 
