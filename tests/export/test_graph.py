@@ -132,6 +132,21 @@ def test_logits_that_are_not_finite_are_refused(model):
         check_against_model(run, model, [(64, 64)])
 
 
+def test_one_image_that_agrees_is_enough(model):
+    """The first image meets a decision on the border; a wrong graph would be wrong again."""
+    calls = []
+
+    def run(images, task_tokens):
+        calls.append(images)
+        classes, masks = LogitsGraph(model)(images, task_tokens)
+        return classes + (len(calls) == 1), masks
+
+    agreement = check_against_model(run, model, [(64, 64), (64, 96)])
+    assert agreement.set_aside == 1
+    assert agreement.max_relative_error == 0.0
+    assert not torch.equal(calls[0], calls[1])
+
+
 def test_a_relative_error_by_hand():
     assert relative_error(torch.tensor([1.0, 4.1]), torch.tensor([1.0, 4.0])) == pytest.approx(
         0.025
