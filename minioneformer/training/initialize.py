@@ -1,0 +1,137 @@
+"""Start from the weights of another model, of other classes or sizes where need be.
+
+Paper: OneFormer (arXiv 2211.06220), Sec. 4.1 (models that start from other data sets); not drawn
+in Figure 2.
+
+Not here: going on with a run (`training/checkpoint.py`), ImageNet backbones
+(`checkpoints/imagenet.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from minioneformer.checkpoints.convert import read_official
+from minioneformer.checkpoints.key_table import list_names
+from minioneformer.checkpoints.load_report import LoadReport
+from minioneformer.checkpoints.model_folder import CONFIG, TrainedModules, read_model
+from minioneformer.config import OneFormerConfig
+from minioneformer.hub import find_folder
+
+LEAST_SHARE = 0.5  # of the tensors that must fit; below it is another model
+LISTED = ("config.json", "*.safetensors*", "*.bin*")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start:
+    """Weights to start from.
+
+    Args:
+        config: Of the model that they are of.
+        weights: By name, of model and criterion.
+        class_names: Of the classes that it knows, by label.
+    """
+
+    config: OneFormerConfig
+    weights: Mapping[str, Tensor]
+    class_names: Sequence[str]
+
+
+def read_start(source: str | Path) -> Start:
+    """Read a model to start from.
+
+    Args:
+        source: Folder of a model or of a run, a file of the original code, an id on the Hugging
+            Face hub, or "toy".
+
+    Returns:
+        Its weights; those of the text branch too, if there are any.
+
+    Raises:
+        FileNotFoundError: If there is no such model.
+        ValueError: If its files are broken.
+    """
+    path = Path(source)
+    if path.is_file():
+        official = read_official(path)
+        config, modules = official.config, official.modules
+    else:
+        inner = path / "model"
+        folder = inner if (inner / CONFIG).is_file() else find_folder(source, files=LISTED)
+        config, modules, _ = read_model(folder)
+    names = [config.id2label[label] for label in range(config.num_classes)]
+    return Start(config=config, weights=modules.state_dict(), class_names=names)
+
+
+def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]) -> LoadReport:
+    """Copy what fits; classes are matched by their names.
+
+    Args:
+        modules: To change; what does not fit keeps its first random values.
+        start: Weights of another model.
+        class_names: Of the classes that `modules` are for, by label.
+
+    Returns:
+        What was taken, what was left, what began anew. A tensor of another size is in
+        `mismatched`, those of the class head only if no class is known.
+
+    Raises:
+        ValueError: If less than half of the tensors fit; some that do not are named.
+
+    Example:
+        From (sky, circle) to (circle, nucleus): row 0 of the class head is the old row 1, row 1
+        is new, and the row of no object is the old one.
+    """
+    own = modules.state_dict()
+    taken = {
+        name: start.weights[name]
+        for name in own
+        if name in start.weights and own[name].shape == start.weights[name].shape
+    }
+    if len(taken) < LEAST_SHARE * len(own):
+        wrong = [name for name in own if name not in taken]
+        raise ValueError(
+            f"the weights to start from are of another model, got {len(taken)} of {len(own)} "
+            f"tensors that fit, and not {list_names(wrong)}. Start from a model of these sizes, or "
+            "take over its configuration."
+        )
+    heads = _class_rows(own, start, class_names)
+    modules.load_state_dict(own | taken | heads)
+    done = taken | heads
+    return LoadReport(
+        loaded=tuple(name for name in own if name in done),
+        skipped={
+            name: "not part of the new model" for name in start.weights if name not in own
+        },
+        reinitialised=tuple(name for name in own if name not in start.weights),
+        mismatched={
+            name: (tuple(start.weights[name].shape), tuple(own[name].shape))
+            for name in own
+            if name in start.weights and name not in done
+        },
+    )
+
+
+def _class_rows(
+    own: Mapping[str, Tensor], start: Start, class_names: Sequence[str]
+) -> dict[str, Tensor]:
+    """The class head with the rows of classes that both models know."""
+    if list(class_names) == list(start.class_names):
+        return {}
+    old_label = {name: label for label, name in enumerate(start.class_names)}
+    rows = {label: old_label[name] for label, name in enumerate(class_names) if name in old_label}
+    rows[len(class_names)] = len(start.class_names)  # no object
+    heads = {}
+    for part in ("weight", "bias"):
+        name = f"model.transformer_decoder.heads.class_head.{part}"
+        old, new = start.weights[name], own[name].clone()
+        if old.shape[1:] != new.shape[1:]:
+            continue
+        for label, source in rows.items():
+            new[label] = old[source]
+        heads[name] = new
+    return heads

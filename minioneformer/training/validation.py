@@ -1,0 +1,121 @@
+"""Evaluation during a run: figures, pictures, and the best model so far.
+
+Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
+
+Nothing here changes a run: random state and mode of the model are as before.
+
+Not here: the metrics (`evaluation/`), the loop (`training/trainer.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from minioneformer.checkpoints.pretrained import Pretrained, save_pretrained
+from minioneformer.evaluation.evaluator import evaluate
+from minioneformer.inference.predictor import Predictor
+from minioneformer.structures import TASKS, PanopticSample
+from minioneformer.visualize import draw_demo
+
+EVALUATIONS, BEST, SAMPLES = "evaluations.jsonl", "best", "samples"
+NUM_SAMPLES = 4
+
+
+class Validation:
+    """Called after every update; evaluates after some.
+
+    Args:
+        pretrained: The model in training, with all that belongs to it.
+        predictor: Of that model.
+        dataset: To evaluate on.
+        folder: Of the run.
+        every: Updates between evaluations, >= 1.
+        metric: Decides which model is the best: a key of the figures, such as "pq".
+        batch_size: Images that are predicted together; 1 unless all are of one size.
+
+    Raises:
+        ValueError: If `every` is below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        pretrained: Pretrained,
+        predictor: Predictor,
+        dataset: Dataset[PanopticSample],
+        folder: Path,
+        every: int,
+        metric: str = "pq",
+        batch_size: int = 1,
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"evaluate_every must be >= 1, got {every=}.")
+        self.pretrained = pretrained
+        self.predictor = predictor
+        self.dataset = dataset
+        self.folder = folder
+        self.every = every
+        self.metric = metric
+        self.batch_size = batch_size
+
+    def __call__(self, row: Mapping[str, int | float]) -> None:
+        """Evaluate, if it is time.
+
+        Args:
+            row: Of the log; its "step" counts updates.
+
+        Raises:
+            ValueError: If the figures have no such metric; they are listed.
+        """
+        step = int(row["step"])
+        if step % self.every:
+            return
+        modules = self.pretrained.modules
+        was_training = modules.training
+        with torch.random.fork_rng():
+            modules.eval()
+            try:
+                figures = self._evaluate(step)
+            finally:
+                modules.train(was_training)
+        if self.metric not in figures:
+            raise ValueError(f"keep_best must be one of {', '.join(figures)}, got {self.metric!r}.")
+        best = max((past[self.metric] or 0.0 for past in self._past(step)), default=-1.0)
+        if (figures[self.metric] or 0.0) > best:
+            save_pretrained(self.folder / BEST, self.pretrained)
+        with (self.folder / EVALUATIONS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+
+    def _evaluate(self, step: int) -> dict[str, Any]:
+        categories = self.pretrained.categories
+        result = evaluate(
+            self.predictor,
+            self.dataset,
+            categories=categories,
+            batch_size=self.batch_size,
+            progress=False,
+        )
+        count = min(NUM_SAMPLES, len(self.dataset))  # type: ignore[arg-type]
+        samples = [self.dataset[index] for index in range(count)]
+        rows = [{task: self.predictor.predict(s.image, task) for task in TASKS} for s in samples]
+        (self.folder / SAMPLES).mkdir(parents=True, exist_ok=True)
+        draw_demo(samples, rows, categories, path=self.folder / SAMPLES / f"step_{step:08d}.png")
+        return {
+            key: None if value != value else value  # nan: not defined
+            for key, value in result.to_dict().items()
+            if isinstance(value, int | float)
+        }
+
+    def _past(self, step: int) -> list[dict[str, Any]]:
+        """Evaluations before this step; a resumed run may have made later ones."""
+        path = self.folder / EVALUATIONS
+        if not path.is_file():
+            return []
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [row for row in rows if row["step"] < step]
