@@ -151,15 +151,16 @@ def _sample_maps(
     """The same by `grid_sample`, one level at a time: one graph for maps of any size."""
     B, _, M, _ = value_BSMD.shape
     maps = rearrange(value_BSMD, "b s m d -> (b m) d s")
-    grids = rearrange(2 * locations_BQMLPX - 1, "b q m l p x -> l (b m) q p x")
+    dtype = torch.promote_types(locations_BQMLPX.dtype, torch.float32)  # places, as above
+    grids = rearrange(2 * locations_BQMLPX.to(dtype) - 1, "b q m l p x -> l (b m) q p x")
     weights = rearrange(weights_BQMLP, "b q m l p -> l (b m) 1 q p")
-    start, total = 0, torch.zeros((), dtype=value_BSMD.dtype, device=value_BSMD.device)
+    start, total = 0, torch.zeros((), dtype=dtype, device=value_BSMD.device)
     for (height, width), grid, weight in zip(spatial_shapes, grids, weights, strict=True):
         level = maps.narrow(2, start, height * width).unflatten(2, (height, width))
-        sampled = F.grid_sample(level, grid.to(level.dtype), align_corners=False)
+        sampled = F.grid_sample(level.to(dtype), grid, align_corners=False)
         total = total + (sampled * weight).sum(-1)  # (B * M, D, Q)
         start = start + height * width
-    return rearrange(total, "(b m) d q -> b q m d", b=B, m=M)
+    return rearrange(total.to(value_BSMD.dtype), "(b m) d q -> b q m d", b=B, m=M)
 
 
 class MultiScaleDeformableAttention(nn.Module):

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention, in both of its forms.
+"""Multi-scale deformable attention, in all of its forms.
 
 Mutants that must fail: x and y swapped; width and height swapped; `- 0.5` left out
 (align_corners); the border repeated instead of zero; `x <= width`; `1 - fraction` for the wrong
@@ -23,12 +23,13 @@ from minioneformer.pixel_decoder.ms_deform_attn import (
 )
 
 LEVELS = [(3, 5), (1, 2), (4, 1)]
-FORMS = {"dense": 10**9, "bags": -1}
+FORMS = {"dense": 10**9, "bags": -1, "maps": 0}  # the last is what is exported
 
 
 @pytest.fixture(params=FORMS)
 def form(request, monkeypatch) -> str:
-    """Both ways to gather."""
+    """Every way to gather."""
+    monkeypatch.setattr(module, "is_exporting", lambda: request.param == "maps")
     monkeypatch.setattr(module, "DENSE_MAX_CELLS", FORMS[request.param])
     return request.param
 
