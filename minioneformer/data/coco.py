@@ -21,8 +21,8 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from minioneformer.data.annotation_checks import brief_list, inside
 from minioneformer.data.coco_json import (
-    brief_list,
     choose_categories,
     parse_segments,
     read_entries,
@@ -129,8 +129,8 @@ class CocoPanoptic(Dataset[PanopticSample]):
         """
         image_entry, annotation = self._entries[index]
         where = f"{self.json_path}, image {image_entry['id']!r}"
-        image_path = _inside(self.image_dir, image_entry["file_name"], where)
-        png_path = _inside(self.png_dir, annotation["file_name"], where)
+        image_path = inside(self.image_dir, image_entry["file_name"], where)
+        png_path = inside(self.png_dir, annotation["file_name"], where)
         segments = parse_segments(annotation, self._labels, where)
 
         image = read_image(image_path)
@@ -164,20 +164,6 @@ def _check_ids(segment_map: Int[Tensor, "H W"], segments: Sequence[Segment], pat
             f"{path}: every segment in segments_info must have a pixel in the PNG, "
             f"got ids without one {brief_list(sorted(listed - painted))}."
         )
-
-
-def _inside(folder: Path, name: str, where: str) -> Path:
-    """Resolve a path from the file, and refuse it if it is not below `folder`."""
-    # subtle: symbolic links are followed before the comparison, or a link inside the folder
-    # could point anywhere; the folder itself may be a link, its owner made it.
-    root = folder.resolve()
-    try:
-        path = (root / name).resolve()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{where}: unusable file name, got file_name={name!r}.") from error
-    if path == root or not path.is_relative_to(root):
-        raise ValueError(f"{where}: paths must stay inside {folder}, got file_name={name!r}.")
-    return path
 
 
 def _first_existing(candidates: Sequence[Path]) -> Path:

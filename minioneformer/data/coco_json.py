@@ -13,18 +13,21 @@ Not here: images and PNGs (`data/coco.py`), writing the format (`data/coco_write
 from __future__ import annotations
 
 import colorsys
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from minioneformer.data.annotation_checks import (
+    Entry,
+    KeyTypes,
+    brief_list,
+    check_entries,
+    load_json,
+    refuse_repeated,
+)
 from minioneformer.structures import VOID_ID, Category, Segment
 
 GOLDEN_RATIO = 0.618034  # steps of it spread any number of hues evenly
-
-Entry = dict[str, Any]
-KeyTypes = dict[str, tuple[type, ...]]
 
 IMAGE_KEYS: KeyTypes = {"id": (int, str), "file_name": (str,)}
 ANNOTATION_KEYS: KeyTypes = {"image_id": (int, str), "file_name": (str,), "segments_info": (list,)}
@@ -53,12 +56,12 @@ def read_entries(path: Path) -> tuple[list[tuple[Entry, Entry]], list[Entry], in
     content = _load(path)
     images, annotations = content["images"], content["annotations"]
     categories = content.get("categories", [])
-    _check_entries(images, IMAGE_KEYS, "image", path)
-    _check_entries(annotations, ANNOTATION_KEYS, "annotation", path)
-    _check_entries(categories, {"id": (int,)}, "category", path)
-    _refuse_repeated([image["id"] for image in images], "image ids", path)
-    _refuse_repeated([a["image_id"] for a in annotations], "image_ids of annotations", path)
-    _refuse_repeated([category["id"] for category in categories], "category ids", path)
+    check_entries(images, IMAGE_KEYS, "image", path)
+    check_entries(annotations, ANNOTATION_KEYS, "annotation", path)
+    check_entries(categories, {"id": (int,)}, "category", path)
+    refuse_repeated([image["id"] for image in images], "image ids", path)
+    refuse_repeated([a["image_id"] for a in annotations], "image_ids of annotations", path)
+    refuse_repeated([category["id"] for category in categories], "category ids", path)
 
     by_image = {annotation["image_id"]: annotation for annotation in annotations}
     orphans = sorted(set(by_image) - {image["id"] for image in images}, key=str)
@@ -91,7 +94,7 @@ def choose_categories(
         A file with categories 7 "cat" and 3 "sky": "cat" has label 0, "sky" label 1.
     """
     if given is not None:
-        _refuse_repeated([category.dataset_id for category in given], "dataset_ids", path)
+        refuse_repeated([category.dataset_id for category in given], "dataset_ids", path)
         known = {category.dataset_id for category in given}
         unknown = [entry["id"] for entry in entries if entry["id"] not in known]
         if unknown:
@@ -102,7 +105,7 @@ def choose_categories(
         return tuple(given)
     if not entries:
         raise ValueError(f"{path}: needs a list of categories, got none. Pass categories=.")
-    _check_entries(entries, CATEGORY_KEYS, "category", path)
+    check_entries(entries, CATEGORY_KEYS, "category", path)
     return tuple(_parse_category(entry, i, path) for i, entry in enumerate(entries))
 
 
@@ -122,40 +125,14 @@ def parse_segments(annotation: Entry, labels: Mapping[int, int], where: str) -> 
             is below 1; if a category is unknown; if an area is negative or not finite.
     """
     entries = annotation["segments_info"]
-    _check_entries(entries, SEGMENT_KEYS, "segment", where, SEGMENT_OPTIONAL_KEYS)
-    _refuse_repeated([entry["id"] for entry in entries], "segment ids", where)
+    check_entries(entries, SEGMENT_KEYS, "segment", where, SEGMENT_OPTIONAL_KEYS)
+    refuse_repeated([entry["id"] for entry in entries], "segment ids", where)
     return tuple(_parse_segment(entry, labels, where) for entry in entries)
 
 
-def brief_list(values: Sequence[Any], limit: int = 8) -> str:
-    """Show the first few values, so that a message stays one line.
-
-    Args:
-        values: Anything that prints.
-        limit: How many to show.
-
-    Returns:
-        Like a list's own text, with an ellipsis if some are left out.
-
-    Example:
-        `brief_list([1, 2, 3], limit=2)` is "[1, 2, ...]".
-    """
-    shown = ", ".join(repr(value) for value in values[:limit])
-    return f"[{shown}{', ...' if len(values) > limit else ''}]"
-
-
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> Entry:
     """Parse the file; its top level must be an object with images and annotations."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}."
-        ) from error
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: there is no such annotation file.") from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read as JSON ({error}).") from error
+    content = load_json(path)
     if not isinstance(content, dict):
         raise ValueError(
             f"{path}: must be an object with images, annotations and categories, "
@@ -207,37 +184,3 @@ def _parse_segment(entry: Entry, labels: Mapping[int, int], where: str) -> Segme
         is_crowd=bool(entry.get("iscrowd", 0)),
         area=None if area is None else int(area),
     )
-
-
-def _check_entries(
-    entries: object,
-    required: KeyTypes,
-    kind: str,
-    where: str | Path,
-    optional: KeyTypes | None = None,
-) -> None:
-    """Refuse anything but a list of objects with these keys and types of values."""
-    if not isinstance(entries, list):
-        raise ValueError(f"{where}: needs a list of {kind} entries, got {entries!r:.60}.")
-    types = required | (optional or {})
-    for position, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise ValueError(f"{where}: {kind} {position} must be an object, got {entry!r:.60}.")
-        missing = [key for key in required if key not in entry]
-        if missing:
-            raise ValueError(
-                f"{where}: {kind} {position} lacks {missing}, got keys {brief_list(sorted(entry))}."
-            )
-        for key in types.keys() & entry.keys():
-            if not isinstance(entry[key], types[key]):
-                wanted = " or ".join(wanted_type.__name__ for wanted_type in types[key])
-                raise ValueError(
-                    f"{where}: {key} of {kind} {position} must be {wanted}, "
-                    f"got {str(entry[key])[:60]!r}."
-                )
-
-
-def _refuse_repeated(ids: Sequence[Any], kind: str, where: str | Path) -> None:
-    if len(set(ids)) < len(ids):
-        repeated = sorted({i for i in ids if ids.count(i) > 1}, key=str)
-        raise ValueError(f"{where}: {kind} must be unique, got twice {brief_list(repeated)}.")

@@ -12,8 +12,8 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from minioneformer.data.annotation_checks import brief_list
 from minioneformer.data.coco import CocoPanoptic
-from minioneformer.data.coco_json import brief_list
 from minioneformer.data.toy import SPLITS, ToyPanoptic
 from minioneformer.structures import Category
 
