@@ -43,7 +43,7 @@ NAMES = [
 ]
 OPTIONS = {
     "demo": {"--output", "--set", "--resume", "--no-resume"},
-    "train": {"--output", "--data-root", "--set", "--resume", "--no-resume"},
+    "train": {"--output", "--data-root", "--init", "--set", "--resume", "--no-resume"},
     "evaluate": {
         "--dataset",
         "--data-root",

@@ -25,6 +25,7 @@ from minioneformer.commands.shared import (
 )
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.structures import TASKS, PanopticSample
+from minioneformer.training.initialize import take_over
 from minioneformer.training.recipes import override, recipe_named
 from minioneformer.training.run import build_dataset, build_predictor
 from minioneformer.training.run import train as train_recipe
@@ -70,6 +71,7 @@ def train(
     *,
     output: Path,
     data_root: Path | None = None,
+    init: str | None = None,
     set_: Settings = (),
     resume: bool = False,
 ) -> None:
@@ -79,11 +81,20 @@ def train(
         recipe: Its name (an unknown one lists those there are), or the recipe.json of a run.
         output: Folder for log, curves, checkpoints and the model.
         data_root: Folder of the data set, for recipes that read one.
+        init: Fine-tune: start from this model, with its sizes and vocabulary and the classes of
+            the data. A folder, a run, a name on the hub, a file of the original code, or "toy".
         set_: Change values of the recipe, such as optimization.base_lr=1e-4.
         resume: Go on with the run in the folder.
     """
-    resolved = override(recipe_named(recipe), flat(set_))
-    train_recipe(resolved, output, data_root=data_root, resume=resume, progress=sys.stderr.isatty())
+    chosen = recipe_named(recipe)
+    if init is not None:
+        chosen = take_over(chosen, init)
+    resolved = override(chosen, flat(set_))
+    trained = train_recipe(
+        resolved, output, data_root=data_root, resume=resume, progress=sys.stderr.isatty()
+    )
+    if trained.report is not None:
+        print(trained.report.summary())
     print(f"wrote {output / 'model'}")
 
 

@@ -20,10 +20,11 @@ from minioneformer.checkpoints.key_table import list_names
 from minioneformer.checkpoints.load_report import LoadReport
 from minioneformer.checkpoints.model_folder import CONFIG, TrainedModules, read_model
 from minioneformer.config import OneFormerConfig
-from minioneformer.hub import find_folder
+from minioneformer.hub import TOY, find_folder
+from minioneformer.training.recipes import Recipe
 
 LEAST_SHARE = 0.5  # of the tensors that must fit; below it is another model
-LISTED = ("config.json", "*.safetensors*", "*.bin*")
+LISTED = ("*.json", "*.safetensors", "*.bin", "merges.txt")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,16 +56,38 @@ def read_start(source: str | Path) -> Start:
         FileNotFoundError: If there is no such model.
         ValueError: If its files are broken.
     """
-    path = Path(source)
-    if path.is_file():
-        official = read_official(path)
+    folder = _folder(source)
+    if folder is None:
+        official = read_official(source)
         config, modules = official.config, official.modules
     else:
-        inner = path / "model"
-        folder = inner if (inner / CONFIG).is_file() else find_folder(source, files=LISTED)
         config, modules, _ = read_model(folder)
     names = [config.id2label[label] for label in range(config.num_classes)]
     return Start(config=config, weights=modules.state_dict(), class_names=names)
+
+
+def take_over(recipe: Recipe, source: str | Path) -> Recipe:
+    """Let a recipe start from another model, with the sizes of that model.
+
+    Args:
+        recipe: Its data, plan and thresholds stay.
+        source: See `read_start`.
+
+    Returns:
+        The recipe with the configuration and the vocabulary of the model; with the number of
+        queries of the recipe, if that is larger.
+
+    Raises:
+        FileNotFoundError: If there is no such model.
+        ValueError: If its files are broken, or sizes do not fit together.
+    """
+    config = read_start(source).config
+    num_queries = max(config.num_queries, recipe.model.num_queries)
+    config = dataclasses.replace(config, num_queries=num_queries, is_training=True)
+    folder = _folder(source)
+    has_vocabulary = folder is not None and (folder / "vocab.json").is_file()
+    vocabulary = str(folder) if has_vocabulary and str(source) != TOY else recipe.vocabulary
+    return dataclasses.replace(recipe, model=config, vocabulary=vocabulary, init=str(source))
 
 
 def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]) -> LoadReport:
@@ -76,8 +99,8 @@ def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]
         class_names: Of the classes that `modules` are for, by label.
 
     Returns:
-        What was taken, what was left, what began anew. A tensor of another size is in
-        `mismatched`, those of the class head only if no class is known.
+        What was taken, what was left, what began anew. Tensors of another size are in
+        `mismatched`. Query positions beyond those of the old model begin anew.
 
     Raises:
         ValueError: If less than half of the tensors fit; some that do not are named.
@@ -99,14 +122,11 @@ def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]
             f"tensors that fit, and not {list_names(wrong)}. Start from a model of these sizes, or "
             "take over its configuration."
         )
-    heads = _class_rows(own, start, class_names)
-    modules.load_state_dict(own | taken | heads)
-    done = taken | heads
+    done = taken | _class_rows(own, start, class_names) | _more_queries(own, start)
+    modules.load_state_dict(own | done)
     return LoadReport(
         loaded=tuple(name for name in own if name in done),
-        skipped={
-            name: "not part of the new model" for name in start.weights if name not in own
-        },
+        skipped={name: "not part of the new model" for name in start.weights if name not in own},
         reinitialised=tuple(name for name in own if name not in start.weights),
         mismatched={
             name: (tuple(start.weights[name].shape), tuple(own[name].shape))
@@ -114,6 +134,26 @@ def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]
             if name in start.weights and name not in done
         },
     )
+
+
+def _folder(source: str | Path) -> Path | None:
+    """Where the model lies; None for a file."""
+    path = Path(source)
+    if path.is_file():
+        return None
+    inner = path / "model"  # of a run
+    return inner if (inner / CONFIG).is_file() else find_folder(source, files=LISTED)
+
+
+def _more_queries(own: Mapping[str, Tensor], start: Start) -> dict[str, Tensor]:
+    """Learned positions of the queries, the old ones first."""
+    name = "model.query_positions.weight"
+    old, new = start.weights[name], own[name].clone()
+    if old.shape[1:] != new.shape[1:] or len(old) > len(new):
+        return {}
+    new[: len(old) - 1] = old[:-1]
+    new[-1] = old[-1]  # subtle: the last query is the task token
+    return {name: new}
 
 
 def _class_rows(

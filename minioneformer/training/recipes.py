@@ -98,6 +98,8 @@ class OptimizationRecipe:
         milestones: Steps at which "step_decay" divides the learning rate by ten.
         autocast: "bf16" or None.
         checkpoint_every: Steps between checkpoints.
+        evaluate_every: Steps between evaluations on the validation split; None has none.
+        keep_best: Figure that decides which evaluated model is kept as `best`.
         seed: Of weights, data order, augmentation and points.
 
     Raises:
@@ -116,6 +118,8 @@ class OptimizationRecipe:
     milestones: tuple[int, ...] = ()
     autocast: str | None = None
     checkpoint_every: int = 1000
+    evaluate_every: int | None = None
+    keep_best: Literal["pq", "ap", "miou"] = "pq"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -145,6 +149,8 @@ class Recipe:
         name: As on the command line.
         vocabulary: "shipped", or a folder with vocab.json and merges.txt, or the original
             merges file.
+        init: Model to start from, see `read_start` in `training/initialize.py`; None starts from
+            random weights.
         model: Class names and vocabulary size are filled in from data set and tokenizer.
         data: What is read.
         optimization: How weights are changed.
@@ -153,6 +159,7 @@ class Recipe:
 
     name: str
     vocabulary: str = "shipped"
+    init: str | None = None
     model: OneFormerConfig = field(default_factory=OneFormerConfig)
     data: DataRecipe = field(default_factory=DataRecipe)
     optimization: OptimizationRecipe = field(default_factory=OptimizationRecipe)

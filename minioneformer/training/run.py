@@ -23,18 +23,22 @@ from minioneformer.checkpoints.model_folder import TrainedModules
 from minioneformer.checkpoints.pretrained import Pretrained, save_pretrained
 from minioneformer.data.categories import class_names
 from minioneformer.data.coco import CocoPanoptic
+from minioneformer.data.coco_json import brief_list
 from minioneformer.data.stream import TrainingStream, make_loader
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.data.transforms import TrainTransform
 from minioneformer.inference.predictor import Predictor
 from minioneformer.structures import TASKS, Batch, Category, PanopticSample
 from minioneformer.text.tokenizer import BPETokenizer
+from minioneformer.training.initialize import read_start, start_from
 from minioneformer.training.optimizer import build_optimizer
 from minioneformer.training.recipes import DataRecipe, Recipe
 from minioneformer.training.schedule import Schedule
 from minioneformer.training.trainer import Trainer
+from minioneformer.training.validation import Validation
 
 MODEL_FOLDER, RECIPE = "model", "recipe.json"
+EVALUATION_BATCH = 20  # generated images are all of one size
 
 
 def train(
@@ -74,11 +78,17 @@ def train(
     dataset, categories = build_dataset(recipe.data, "train", data_root)
     device = device or default_device()
     pretrained = build_pretrained(recipe, categories)
-    build_predictor(pretrained)  # refuses now the thresholds that only results need
+    predictor = build_predictor(pretrained)  # refuses now the thresholds that only results need
+    if recipe.init is not None:
+        report = start_from(pretrained.modules, read_start(recipe.init), class_names(categories))
+        pretrained = dataclasses.replace(pretrained, report=report)
     pretrained.modules.to(device)
     # With class names and vocabulary size: a run on other classes is another run.
     recipe = dataclasses.replace(recipe, model=pretrained.config)
     stream = build_stream(recipe, pretrained, dataset)
+    if recipe.optimization.evaluate_every is not None:
+        validation = _build_validation(recipe, pretrained, predictor, folder, data_root)
+        callbacks = [*callbacks, validation]
     trainer = _build_trainer(
         recipe, pretrained, stream, folder, device, progress=progress, callbacks=callbacks
     )
@@ -261,6 +271,32 @@ def compute_losses(modules: TrainedModules, deep: bool, batch: Batch) -> dict[st
         batch.targets,
         output.object_queries,
         output.text_queries,
+    )
+
+
+def _build_validation(
+    recipe: Recipe,
+    pretrained: Pretrained,
+    predictor: Predictor,
+    folder: Path,
+    data_root: str | Path | None,
+) -> Validation:
+    dataset, categories = build_dataset(recipe.data, "val", data_root)
+    if categories != pretrained.categories:
+        raise ValueError(
+            "training and validation split must have the same classes, got "
+            f"{brief_list(class_names(pretrained.categories))} and "
+            f"{brief_list(class_names(categories))}."
+        )
+    plan = recipe.optimization
+    return Validation(
+        pretrained=pretrained,
+        predictor=predictor,
+        dataset=dataset,
+        folder=folder,
+        every=plan.evaluate_every or plan.steps,
+        metric=plan.keep_best,
+        batch_size=EVALUATION_BATCH if recipe.data.dataset == "toy" else 1,
     )
 
 

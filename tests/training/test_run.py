@@ -17,7 +17,9 @@ import torch
 
 from minioneformer.checkpoints.pretrained import load_pretrained
 from minioneformer.data.toy import ToyPanoptic
+from minioneformer.evaluation.evaluator import evaluate
 from minioneformer.text.tokenizer import BPETokenizer
+from minioneformer.training.initialize import take_over
 from minioneformer.training.recipes import override, recipe_named, toy
 from minioneformer.training.run import (
     build_dataset,
@@ -281,3 +283,37 @@ def test_killed_and_resumed_a_run_ends_in_the_same_bytes(finished, tmp_path, ste
     assert weights_of(folder) == weights_of(finished)
     steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4]
+
+
+def test_evaluations_leave_the_run_as_it_is_and_keep_the_best(finished, tmp_path):
+    run(tiny("optimization.evaluate_every=2"), tmp_path / "seen")
+    assert weights_of(tmp_path / "seen") == weights_of(finished)
+    rows = [
+        json.loads(x)
+        for x in (tmp_path / "seen" / "evaluations.jsonl").read_text().split("\n")
+        if x
+    ]
+    assert [row["step"] for row in rows] == [2, 4]
+    assert {"pq", "ap", "miou"} <= rows[0].keys()
+    samples = sorted(path.name for path in (tmp_path / "seen" / "samples").iterdir())
+    assert samples == ["step_00000002.png", "step_00000004.png"]
+    best = load_pretrained(tmp_path / "seen" / "best", with_text=True)
+    again = evaluate(
+        build_predictor(best),
+        ToyPanoptic(split="val", size=(24, 40), length=2),
+        categories=best.categories,
+        batch_size=2,
+    )
+    assert again.to_dict()["pq"] == pytest.approx(max(row["pq"] for row in rows))
+
+
+def test_a_run_starts_from_another_model(finished, tmp_path):
+    recipe = take_over(tiny("optimization.steps=1", "optimization.base_lr=1e-9"), finished)
+    trained = run(recipe, tmp_path / "tuned")
+    assert trained.report is not None and trained.report.complete
+    old = load_pretrained(finished, with_text=True).modules.state_dict()
+    new = load_pretrained(tmp_path / "tuned", with_text=True).modules.state_dict()
+    for name, value in old.items():
+        torch.testing.assert_close(new[name], value, atol=1e-6, rtol=1e-5, msg=name)
+    with pytest.raises(ValueError, match=r"recipe.init was .*first.*, got None"):
+        run(dataclasses.replace(recipe, init=None), tmp_path / "tuned", resume=True)
