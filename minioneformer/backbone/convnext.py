@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from minioneformer.backbone.swin import FEATURE_NAMES, PATCH_SIZE
 from minioneformer.config import STRIDES, ConvNextConfig
 from minioneformer.layers.drop_path import DropPath, linear_drop_path_rates
+from minioneformer.layers.tracing import with_plain_strides
 
 LAYER_NORM_EPS = 1e-6
 
@@ -75,7 +76,7 @@ class Downsample(nn.Module):
         Returns:
             One cell for four; a last odd row or column is left out.
         """
-        joined = self.proj(rearrange(self.norm(x), "b h w c -> b c h w"))
+        joined = self.proj(with_plain_strides(rearrange(self.norm(x), "b h w c -> b c h w")))
         return rearrange(joined, "b c h w -> b h w c")
 
 
@@ -117,7 +118,7 @@ class ConvNeXtBlock(nn.Module):
             A map of the same size.
         """
         # Both moves are views: the convolution reads and writes channels-last memory.
-        surroundings = self.dwconv(rearrange(x, "b h w c -> b c h w"))
+        surroundings = self.dwconv(with_plain_strides(rearrange(x, "b h w c -> b c h w")))
         branch = self.norm(rearrange(surroundings, "b c h w -> b h w c"))
 
         branch = self.fc2(F.gelu(self.fc1(branch)))
