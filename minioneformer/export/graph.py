@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic_shapes_config
 
+from minioneformer.backbone.dinat import DiNAT
 from minioneformer.model import OneFormer
 
 SIZE_DIVISOR = 32  # the coarsest stride: sides of the images are multiples of it
@@ -131,8 +132,8 @@ def export_program(
         The program and how well it agrees.
 
     Raises:
-        ValueError: If the model is in training mode, or a side is no multiple of 32 (dynamic: or
-            below 64).
+        ValueError: If the model is in training mode, a side is no multiple of 32 (dynamic: or
+            below 64), or the backbone is a DiNAT and `dynamic` is set.
         RuntimeError: As `check_against_model`.
     """
     program = record_program(model, image_size=image_size, dynamic=dynamic)
@@ -164,6 +165,11 @@ def record_program(
         raise ValueError(
             f"sides must be multiples of {SIZE_DIVISOR}, at least {smallest}, got {image_size=}. "
             f"Pad images to the next multiple."
+        )
+    if dynamic and isinstance(model.backbone, DiNAT):
+        raise ValueError(
+            f"a DiNAT backbone can be exported for a fixed size only, got {dynamic=}: its "
+            f"neighbourhoods are laid out for the size of the map."
         )
     if not dynamic:
         with torch.no_grad(), _without_shape_checks():

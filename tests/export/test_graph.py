@@ -4,11 +4,14 @@ Mutants that must fail: a branch on the size that the recording keeps (`DENSE_MA
 windows, one window only); rows that forbid everything left closed; a check that accepts nan.
 """
 
+import dataclasses
+
 import pytest
 import torch
 from torch.func import functional_call
 
 from minioneformer import OneFormer, OneFormerConfig, SwinConfig
+from minioneformer.config import ConvNextConfig, DinatConfig
 from minioneformer.export.graph import (
     LogitsGraph,
     check_against_model,
@@ -107,6 +110,21 @@ def test_a_dynamic_program_refuses_sides_that_32_does_not_divide(model, dynamic)
 def test_sides_that_do_not_fit_are_refused(model, size, dynamic, smallest):
     with pytest.raises(ValueError, match=rf"at least {smallest}, got image_size=\(\d+, \d+\)"):
         export_program(model, image_size=size, dynamic=dynamic)
+
+
+def test_convnext_can_be_exported_for_any_size():
+    backbone = ConvNextConfig(hidden_sizes=(8, 8, 16, 16), depths=(1, 1, 1, 1))
+    config = dataclasses.replace(tiny_config(), backbone_config=backbone, decoder_layers=1)
+    exported = export_program(
+        OneFormer.from_config(config).eval(), image_size=(96, 64), dynamic=True
+    )
+    assert exported.agreement.max_relative_error < 1e-5
+
+
+def test_dinat_is_exported_for_one_size_only():
+    config = dataclasses.replace(tiny_config(), backbone_config=DinatConfig())
+    with pytest.raises(ValueError, match="DiNAT .* fixed size only, got dynamic=True"):
+        record_program(OneFormer.from_config(config).eval(), image_size=(64, 64), dynamic=True)
 
 
 def test_a_model_in_training_is_refused():
