@@ -2,8 +2,8 @@
 
 Paper: OneFormer (arXiv 2211.06220), Sec. 3.4 and 4.1; not drawn in Figure 2.
 
-`preprocessor_config.json` has the fields of the published image processor, and two of ours for
-the thresholds, which published files lack: those of the data set are taken then.
+`preprocessor_config.json` has the fields of the published image processor, and three of ours for
+post-processing, which published files lack: those of the data set are taken then.
 
 Not here: the image processor itself (`hf/image_processor.py`).
 """
@@ -38,12 +38,15 @@ class ImageSettings:
         longest_edge: Upper bound in pixels; None sets none.
         object_threshold: Class probability a panoptic segment must exceed.
         overlap_threshold: Share of its mask a panoptic segment must own.
+        separate_parts: Pixels that a connected part of a thing must have to be an object of its
+            own; 0 keeps things whole.
     """
 
     shortest_edge: int | None = None
     longest_edge: int | None = None
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
+    separate_parts: int = 0
 
 
 def preprocessor_values(settings: ImageSettings, config: OneFormerConfig) -> dict[str, Any]:
@@ -78,6 +81,7 @@ def preprocessor_values(settings: ImageSettings, config: OneFormerConfig) -> dic
         "num_labels": config.num_classes,
         "object_threshold": settings.object_threshold,
         "overlap_threshold": settings.overlap_threshold,
+        "separate_parts": settings.separate_parts,
     }
 
 
@@ -104,9 +108,12 @@ def read_settings(values: Mapping[str, Any], path: Path) -> ImageSettings:
             "overlap_threshold": values.get("overlap_threshold", 0.8),
         }
         fitted = {name: fit_value(value, float, name) for name, value in thresholds.items()}
+        parts = fit_value(values.get("separate_parts", 0), int, "separate_parts")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return ImageSettings(shortest_edge=shortest, longest_edge=longest, **fitted)
+    return ImageSettings(
+        shortest_edge=shortest, longest_edge=longest, separate_parts=parts, **fitted
+    )
 
 
 def read_categories(

@@ -26,7 +26,7 @@ CLASS_FILES = ("class_info.json", "*_panoptic.json")
 KNOWN = frozenset(
     {
         *("image_processor_type", "feature_extractor_type", "processor_class", "auto_map"),
-        *("model_input_names", "object_threshold", "overlap_threshold"),
+        *("model_input_names", "object_threshold", "overlap_threshold", "separate_parts"),
     }
 )
 OLD_NAMES = {"reduce_labels": "do_reduce_labels"}

@@ -27,6 +27,7 @@ from minioneformer.inference.candidates import (
 from minioneformer.inference.instance import instance_from_chunks
 from minioneformer.inference.panoptic import panoptic_from_chunks
 from minioneformer.inference.semantic import semantic_from_chunks
+from minioneformer.inference.separate_parts import separate_instances, separate_panoptic
 from minioneformer.inference.upsample import MAX_PIXELS, FactoredMasks, ImageSizes
 from minioneformer.pixels import (
     normalize,
@@ -71,13 +72,16 @@ class Predictor:
         num_instances: Instance: pairs of query and class considered; None: one per query.
         class_threshold: Instance: class probability that must be exceeded; None keeps all, as
             evaluation needs it.
+        separate_parts: Panoptic and instance: connected parts of a thing with at least so many
+            pixels become objects of their own, smaller ones are left out; 0 keeps things whole.
         keep_scores: Semantic: whether the votes are returned too.
         context_length: Tokens of the task prompt, padding included.
         size_divisor: Padding makes both sides multiples of this.
         max_pixels: Of the masks that are at full size at one time.
 
     Raises:
-        ValueError: If a threshold is outside [0, 1], or an edge or number is below 1.
+        ValueError: If a threshold is outside [0, 1], an edge or number is below 1, or
+            `separate_parts` is negative.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Predictor:
         overlap_threshold: float = 0.8,
         num_instances: int | None = None,
         class_threshold: float | None = None,
+        separate_parts: int = 0,
         keep_scores: bool = False,
         context_length: int = 77,
         size_divisor: int = 32,
@@ -111,6 +116,9 @@ class Predictor:
         self.overlap_threshold = overlap_threshold
         self.num_instances = num_instances
         self.class_threshold = class_threshold
+        if separate_parts < 0:
+            raise ValueError(f"separate_parts must be >= 0 pixels, got {separate_parts=}.")
+        self.separate_parts = separate_parts
         self.keep_scores = keep_scores
         self.size_divisor = size_divisor
         self.max_pixels = max_pixels
@@ -257,12 +265,15 @@ class Predictor:
         )
         chunks = masks.chunks(candidates.queries.unique())
         result = instance_from_chunks(candidates, chunks, masks.sizes.original)
-        return InstancePrediction(
+        result = InstancePrediction(
             masks=result.masks.cpu(),
             labels=result.labels.cpu(),
             scores=result.scores.cpu(),
             queries=result.queries.cpu(),
         )
+        if not self.separate_parts:
+            return result
+        return separate_instances(result, smallest=self.separate_parts)
 
     def _panoptic(self, class_logits: Tensor, masks: FactoredMasks) -> PanopticPrediction:
         candidates = panoptic_candidates(class_logits, object_threshold=self.object_threshold)
@@ -273,7 +284,10 @@ class Predictor:
             self.categories,
             overlap_threshold=self.overlap_threshold,
         )
-        return replace(result, segment_map=result.segment_map.cpu())
+        result = replace(result, segment_map=result.segment_map.cpu())
+        if not self.separate_parts:
+            return result
+        return separate_panoptic(result, self.categories, smallest=self.separate_parts)
 
 
 def _check_fraction(name: str, value: float | None) -> None:

@@ -90,7 +90,7 @@ class MultiHeadAttention(nn.Module):
         self,
         query: Float[Tensor, "B Q C"],
         key: Float[Tensor, "#B K C"],
-        value: Float[Tensor, "#B K C"] | None = None,
+        value: Float[Tensor, "#B K C"] | None = None,  # noqa: ARG002
         blocked_mask: Bool[Tensor, "B Q K"] | None = None,
     ) -> Float[Tensor, "B heads Q K"]:
         """What each query reads from each key, for pictures and lessons.

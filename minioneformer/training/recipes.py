@@ -130,15 +130,18 @@ class OptimizationRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceRecipe:
-    """Thresholds of post-processing.
+    """Post-processing.
 
     Args:
         object_threshold: Class probability a panoptic segment must exceed.
         overlap_threshold: Share of its mask a panoptic segment must own.
+        separate_parts: Pixels that a connected part of a thing must have to be an object of its
+            own; 0 keeps things whole. For compact objects such as cells.
     """
 
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
+    separate_parts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

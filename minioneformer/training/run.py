@@ -162,6 +162,7 @@ def build_pretrained(recipe: Recipe, categories: Sequence[Category]) -> Pretrain
         longest_edge=recipe.data.test_longest_edge,
         object_threshold=recipe.inference.object_threshold,
         overlap_threshold=recipe.inference.overlap_threshold,
+        separate_parts=recipe.inference.separate_parts,
     )
     return Pretrained(
         config=config,

@@ -12,6 +12,7 @@ from minioneformer.inference.instance import instance_inference
 from minioneformer.inference.panoptic import panoptic_inference
 from minioneformer.inference.predictor import Predictor
 from minioneformer.inference.semantic import semantic_inference
+from minioneformer.inference.separate_parts import separate_instances, separate_panoptic
 from minioneformer.pixels import normalize, pad_to_multiple, resize_image
 from minioneformer.structures import TASKS, Category, MaskPrediction
 from minioneformer.text.task_prompt import task_prompt
@@ -217,3 +218,15 @@ def test_a_catalogue_that_does_not_fit_the_model_is_refused(make, rng):
     for task in TASKS:
         with pytest.raises(ValueError, match=r"got num_classes=5, len\(categories\)=3"):
             make(ColorModel(num_classes=5)).predict(scene(rng), task)
+
+
+def test_things_can_be_cut_into_connected_parts(make, rng):
+    image = scene(rng)
+    whole, cut = make(), make(separate_parts=3)
+    expected = separate_panoptic(whole.predict(image, "panoptic"), CLASSES, smallest=3)
+    found = cut.predict(image, "panoptic")
+    assert torch.equal(found.segment_map, expected.segment_map)
+    instances = separate_instances(whole.predict(image, "instance"), smallest=3)
+    assert torch.equal(cut.predict(image, "instance").masks, instances.masks)
+    with pytest.raises(ValueError, match="separate_parts must be >= 0 pixels, got .*-1"):
+        make(separate_parts=-1)
