@@ -49,6 +49,25 @@ def load_catalog(name: str) -> tuple[Category, ...]:
     )
 
 
+def catalog_rows(name: str) -> list[dict[str, Any]]:
+    """Rows of a class table with everything that its file says, more than a `Category` holds.
+
+    Args:
+        name: One of `CATALOGS`.
+
+    Returns:
+        One dictionary per label; at least `id` (the label), `dataset_id`, `name`, `isthing`,
+        `color`.
+
+    Raises:
+        ValueError: If there is no such catalogue; near matches are named.
+
+    Example:
+        `catalog_rows("cityscapes")[0]["supercategory"]` is "flat".
+    """
+    return [dict(row) for row in _table(name)["categories"]]
+
+
 def class_names(categories: Sequence[Category]) -> list[str]:
     """Names in label order, as the text list needs them.
 

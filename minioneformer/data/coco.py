@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -29,7 +29,14 @@ from minioneformer.data.coco_json import (
 )
 from minioneformer.panoptic_png import read_panoptic_png
 from minioneformer.pixels import read_image
-from minioneformer.structures import VOID_ID, Category, PanopticSample, Segment
+from minioneformer.structures import (
+    TASKS,
+    VOID_ID,
+    Category,
+    PanopticSample,
+    Segment,
+    Task,
+)
 
 
 class CocoPanoptic(Dataset[PanopticSample]):
@@ -42,9 +49,12 @@ class CocoPanoptic(Dataset[PanopticSample]):
         categories: The catalogue whose positions are the labels, matched by `dataset_id`; None
             takes the file's categories in file order (a missing colour is made up, spread
             over the colour circle).
+        covered: True keeps segments that have no pixel in the PNG, as the preparation of ADE20K
+            writes them for stuff that objects cover completely; False refuses them.
 
     Attributes:
         categories: The catalogue; position = label.
+        tasks: All three.
         unannotated: How many images of the file were left out for want of an annotation.
 
     Raises:
@@ -66,7 +76,10 @@ class CocoPanoptic(Dataset[PanopticSample]):
         image_dir: str | Path,
         png_dir: str | Path,
         categories: Sequence[Category] | None = None,
+        covered: bool = False,
     ) -> None:
+        self.tasks: tuple[Task, ...] = TASKS
+        self.covered = covered
         self.json_path = Path(json_path)
         self.image_dir = Path(image_dir)
         self.png_dir = Path(png_dir)
@@ -125,7 +138,7 @@ class CocoPanoptic(Dataset[PanopticSample]):
             ValueError: If a path leaves its folder (nothing is opened then); if the image or
                 the PNG cannot be read; if their sizes differ; if a segment lacks a key, has an
                 unknown category, an id below 1 or an id used before; if ids of the PNG and of
-                the segments are not the same.
+                the segments are not the same (see `covered`).
         """
         image_entry, annotation = self._entries[index]
         where = f"{self.json_path}, image {image_entry['id']!r}"
@@ -135,12 +148,7 @@ class CocoPanoptic(Dataset[PanopticSample]):
 
         image = read_image(image_path)
         segment_map = read_panoptic_png(png_path)
-        if image.shape[1:] != segment_map.shape:
-            raise ValueError(
-                f"{png_path}: annotation and image must have one size, "
-                f"got PNG (H, W) = {tuple(segment_map.shape)}, image {tuple(image.shape[1:])}."
-            )
-        _check_ids(segment_map, segments, png_path)
+        check_panoptic_png(png_path, segment_map, image, segments, covered=self.covered)
         return PanopticSample(
             image=image,
             segment_map=segment_map,
@@ -150,8 +158,32 @@ class CocoPanoptic(Dataset[PanopticSample]):
         )
 
 
-def _check_ids(segment_map: Int[Tensor, "H W"], segments: Sequence[Segment], path: Path) -> None:
-    """Refuse a PNG and a list of segments that do not name the same ids."""
+def check_panoptic_png(
+    path: Path,
+    segment_map: Int[Tensor, "H W"],
+    image: UInt8[Tensor, "3 imageH imageW"],
+    segments: Sequence[Segment],
+    *,
+    covered: bool = False,
+) -> None:
+    """Refuse a PNG that does not fit to its image or to its list of segments.
+
+    Args:
+        path: Of the PNG, for messages.
+        segment_map: What it holds.
+        image: That it annotates.
+        segments: That its file lists.
+        covered: True allows segments without a pixel.
+
+    Raises:
+        ValueError: If the sizes differ; if a pixel has an id that is not listed; if a listed
+            segment has no pixel, unless that is allowed.
+    """
+    if image.shape[1:] != segment_map.shape:
+        raise ValueError(
+            f"{path}: annotation and image must have one size, "
+            f"got PNG (H, W) = {tuple(segment_map.shape)}, image {tuple(image.shape[1:])}."
+        )
     painted = set(segment_map.unique_consecutive().tolist()) - {VOID_ID}
     listed = {segment.id for segment in segments}
     if painted - listed:
@@ -159,7 +191,7 @@ def _check_ids(segment_map: Int[Tensor, "H W"], segments: Sequence[Segment], pat
             f"{path}: every id in the PNG must be in segments_info, "
             f"got unlisted ids {brief_list(sorted(painted - listed))}."
         )
-    if listed - painted:
+    if listed - painted and not covered:
         raise ValueError(
             f"{path}: every segment in segments_info must have a pixel in the PNG, "
             f"got ids without one {brief_list(sorted(listed - painted))}."

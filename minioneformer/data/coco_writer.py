@@ -125,15 +125,25 @@ def _segments_info(sample: PanopticSample, categories: Sequence[Category]) -> li
                 "id": segment.id,
                 "category_id": categories[segment.label].dataset_id,
                 "area": int(mask.sum()),
-                "bbox": _bounding_box(mask),
+                "bbox": bounding_box(mask),
                 "iscrowd": int(segment.is_crowd),
             }
         )
     return rows
 
 
-def _bounding_box(mask: Bool[Tensor, "H W"]) -> list[int]:
-    """Left, top, width, height of a mask that is not empty, in pixels."""
+def bounding_box(mask: Bool[Tensor, "H W"]) -> list[int]:
+    """Find the smallest box around a mask.
+
+    Args:
+        mask: Not empty.
+
+    Returns:
+        Left, top, width, height in pixels.
+
+    Example:
+        A mask whose one pixel is at x = 3, y = 1 has the box [3, 1, 1, 1].
+    """
     rows = torch.nonzero(mask.any(dim=1)).flatten()
     columns = torch.nonzero(mask.any(dim=0)).flatten()
     top, left = int(rows[0]), int(columns[0])

@@ -7,6 +7,7 @@ import minioneformer.data.categories as module
 from minioneformer.data.categories import (
     CATALOGS,
     ade20k_instance_labels,
+    catalog_rows,
     class_names,
     ignore_label,
     load_catalog,
@@ -111,3 +112,11 @@ def test_class_names_of_no_categories_are_none():
     assert class_names([]) == []
     lone = Category(name="a b", is_thing=False, color=(0, 0, 0), dataset_id=4)
     assert class_names([lone]) == ["a b"]
+
+
+def test_rows_hold_what_a_category_leaves_out_and_are_copies():
+    rows = catalog_rows("cityscapes")
+    rows[0]["name"] = "changed"
+
+    assert (rows[11]["supercategory"], rows[11]["dataset_id"]) == ("human", 24)
+    assert catalog_rows("cityscapes")[0]["name"] == "road"

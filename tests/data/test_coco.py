@@ -142,6 +142,22 @@ def test_a_png_that_does_not_fit_is_refused_by_name(written, segment_map, messag
         CocoPanoptic.from_root(written[0], "train")[1]
 
 
+def test_segments_without_a_pixel_are_kept_where_that_is_asked_for(written):
+    root, _ = written
+    write_panoptic_png(root / "panoptic_train" / "b.png", torch.full((5, 7), 4))
+    dataset = CocoPanoptic(
+        root / "annotations" / "panoptic_train.json",
+        image_dir=root / "train",
+        png_dir=root / "panoptic_train",
+        covered=True,
+    )
+
+    assert [(s.id, s.area) for s in dataset[1].segments] == [(2**24 - 1, 5), (4, 15)]
+    write_panoptic_png(root / "panoptic_train" / "b.png", torch.full((5, 7), 9))
+    with pytest.raises(ValueError, match=r"unlisted ids \[9\]"):
+        dataset[1]
+
+
 def test_a_broken_annotation_is_refused_when_it_is_read(written):
     edit(written[0], lambda v: v["annotations"][1]["segments_info"][0].update(category_id=8))
     dataset = CocoPanoptic.from_root(written[0], "train")
