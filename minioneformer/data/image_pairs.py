@@ -15,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from minioneformer.data.annotation_checks import brief_list, inside
-from minioneformer.data.value_png import read_value_png
+from minioneformer.data.label_png import read_label_png
 from minioneformer.pixels import read_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -103,14 +103,11 @@ class ImagePairs:
         """Where the annotation of an image is."""
         return self.png_dir / (self.stems[index] + self.png_suffix)
 
-    def read(
-        self, index: int, *, sixteen_bits: bool = False
-    ) -> tuple[UInt8[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
+    def read(self, index: int) -> tuple[UInt8[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
         """Read an image and the numbers of its PNG.
 
         Args:
             index: Position among the pairs.
-            sixteen_bits: True refuses PNGs of fewer bits.
 
         Returns:
             RGB, 0 to 255; numbers, 0 to 65535.
@@ -123,7 +120,7 @@ class ImagePairs:
         png = self.png_path(index)
         image = read_image(inside(self.image_dir, self.image_name(index), str(png)))
         inside(self.png_dir, png.relative_to(self.png_dir).as_posix(), str(png))
-        values = read_value_png(png, sixteen_bits=sixteen_bits)
+        values = read_label_png(png)
         if image.shape[1:] != values.shape:
             raise ValueError(
                 f"{png}: annotation and image must have one size, "

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
 from minioneformer.data.annotation_checks import KeyTypes, brief_list, check_entries, load_json
@@ -141,8 +142,8 @@ class _Instances:
 
     def __getitem__(self, index: int) -> PanopticSample:
         path = self.pairs.png_path(index)
-        # subtle: a map of labels, with its 8 bits, would be read as so many birds
-        image, values = self.pairs.read(index, sixteen_bits=True)
+        image, values = self.pairs.read(index)
+        _refuse_eight_bits(path)
         ids = torch.zeros(2**16, dtype=torch.int64)
         labels: dict[int, int] = {}  # label of each segment id
         present, counts = values.unique(return_counts=True)
@@ -231,3 +232,11 @@ def _read_config(root: Path, version: str) -> tuple[tuple[Category, ...], set[in
             )
         )
     return tuple(categories), void
+
+
+def _refuse_eight_bits(path: Path) -> None:
+    """Refuse a map of labels in place of one of objects: it would be read as so many birds."""
+    with Image.open(path) as image:
+        mode = image.mode
+    if not mode.startswith("I"):
+        raise ValueError(f"{path}: needs 16 bits per pixel (256 * label + number), got {mode=}.")

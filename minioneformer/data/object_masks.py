@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
+from numpy import ndarray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
@@ -119,8 +120,16 @@ def flatten_masks(
     # painted in this order, the last is on top: the smallest, of equals the earliest
     order = sorted(range(len(masks)), key=lambda i: (not is_crowd[i], -areas[i], -i))
     for i in order:
-        owners[coco_mask.decode(masks[i]).astype(np.bool_)] = i + 1
+        owners[_decode(masks[i])] = i + 1
     return torch.from_numpy(owners), sum(areas) - int(np.count_nonzero(owners))
+
+
+def _decode(runs: Runs) -> Bool[ndarray, "H W"]:
+    """Write a mask out; pycocotools' own way warns with NumPy 2."""
+    height, width = runs["size"]
+    lengths = _unpack(runs["counts"].decode(), "a mask of pycocotools")
+    inside = np.arange(len(lengths)) % 2 == 1  # runs alternate, the first is outside
+    return np.repeat(inside, lengths).reshape(width, height).T  # down the columns
 
 
 def _check_polygon(polygon: object, size: tuple[int, int], where: str) -> None:
