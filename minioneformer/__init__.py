@@ -23,7 +23,7 @@ from minioneformer.model import OneFormer, OneFormerOutput
 from minioneformer.presets.published import published_model, published_models
 from minioneformer.structures import TASKS
 from minioneformer.text.tokenizer import BPETokenizer
-from minioneformer.training.run import build_predictor
+from minioneformer.training.parts import build_predictor
 
 __version__ = "0.1.0"
 

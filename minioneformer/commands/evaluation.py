@@ -19,7 +19,7 @@ from minioneformer.data.named import open_for_evaluation
 from minioneformer.evaluation.evaluation_result import token_table
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.evaluation.evaluator import evaluate_all_tokens
-from minioneformer.training.run import build_predictor
+from minioneformer.training.parts import build_predictor
 
 
 def evaluate(

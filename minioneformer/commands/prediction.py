@@ -24,7 +24,7 @@ from minioneformer.inference.result_files import (
 from minioneformer.pixels import read_image
 from minioneformer.structures import Task
 from minioneformer.text.task_prompt import check_task
-from minioneformer.training.run import build_predictor
+from minioneformer.training.parts import build_predictor
 from minioneformer.visualize import draw_prediction, save_figure
 
 

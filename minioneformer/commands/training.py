@@ -26,8 +26,8 @@ from minioneformer.commands.shared import (
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.structures import TASKS, PanopticSample
 from minioneformer.training.initialize import take_over
+from minioneformer.training.parts import build_dataset, build_predictor
 from minioneformer.training.recipes import override, recipe_named
-from minioneformer.training.run import build_dataset, build_predictor
 from minioneformer.training.run import train as train_recipe
 from minioneformer.visualize import draw_demo
 

@@ -21,7 +21,7 @@ from minioneformer.checkpoints.load_report import LoadReport
 from minioneformer.checkpoints.model_folder import CONFIG, TrainedModules, read_model
 from minioneformer.config import OneFormerConfig
 from minioneformer.hub import TOY, find_folder
-from minioneformer.training.recipes import Recipe
+from minioneformer.training.recipe import Recipe
 
 LEAST_SHARE = 0.5  # of the tensors that must fit; below it is another model
 LISTED = ("*.json", "*.safetensors", "*.bin", "merges.txt")

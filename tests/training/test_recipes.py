@@ -7,16 +7,8 @@ import json
 
 import pytest
 
-from minioneformer.training.recipes import (
-    RECIPES,
-    DataRecipe,
-    InferenceRecipe,
-    OptimizationRecipe,
-    Recipe,
-    override,
-    recipe_named,
-    toy,
-)
+from minioneformer.training.recipe import DataRecipe, InferenceRecipe, OptimizationRecipe, Recipe
+from minioneformer.training.recipes import RECIPES, override, recipe_named, toy
 
 
 def written(folder, values):

@@ -20,16 +20,15 @@ from minioneformer.data.toy import ToyPanoptic
 from minioneformer.evaluation.evaluator import evaluate
 from minioneformer.text.tokenizer import BPETokenizer
 from minioneformer.training.initialize import take_over
-from minioneformer.training.recipes import override, recipe_named, toy
-from minioneformer.training.run import (
+from minioneformer.training.parts import (
     build_dataset,
     build_predictor,
     build_pretrained,
     build_stream,
-    compute_losses,
     load_tokenizer,
-    train,
 )
+from minioneformer.training.recipes import override, recipe_named, toy
+from minioneformer.training.run import compute_losses, train
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (

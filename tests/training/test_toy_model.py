@@ -4,8 +4,8 @@ import torch
 
 from minioneformer.checkpoints.pretrained import load_pretrained, save_pretrained
 from minioneformer.data.toy import ToyPanoptic
+from minioneformer.training.parts import build_pretrained
 from minioneformer.training.recipes import override, recipe_named
-from minioneformer.training.run import build_pretrained
 from minioneformer.training.toy_model import ship
 
 SMALL = (
