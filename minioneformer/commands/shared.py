@@ -57,7 +57,16 @@ def write_figures(path: Path, values: Mapping[str, Any]) -> None:
         path: Of the JSON file.
         values: By name, nested.
     """
-    write_text_atomically(path, json.dumps(_without_nan(values), indent=1) + "\n")
+    write_text_atomically(path, figures_text(values) + "\n")
+
+
+def figures_text(values: Mapping[str, Any]) -> str:
+    """Figures as JSON; those that are not defined (nan) become null.
+
+    Args:
+        values: By name, nested.
+    """
+    return json.dumps(_without_nan(values), indent=1)
 
 
 def _without_nan(value: Any) -> Any:

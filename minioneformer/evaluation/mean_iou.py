@@ -38,6 +38,8 @@ class MeanIoUResult:
         pacc: Share of the annotated pixels that is right.
         iou: Per class, in the order of the catalogue; nan for a class that is neither annotated
             nor predicted.
+        accuracy: Per class, the share of its annotated pixels that is found; nan for a class that
+            is not annotated.
         names: Of the classes.
     """
 
@@ -46,6 +48,7 @@ class MeanIoUResult:
     macc: float
     pacc: float
     iou: tuple[float, ...]
+    accuracy: tuple[float, ...]
     names: tuple[str, ...]
 
     def to_dict(self) -> dict[str, float]:
@@ -63,6 +66,8 @@ class MeanIoU:
     Args:
         categories: The catalogue; labels are positions in it.
         ignore_label: Marks annotated pixels that do not count; not a label.
+        missing_label: Marks predicted pixels that are of no class: wrong where something is
+            annotated, and nobody's false alarm. None refuses them.
         absent: "skip" leaves classes that are nowhere out of the mean; "zero" counts them as 0,
             as the ADE20K scene parsing tool does.
 
@@ -83,6 +88,7 @@ class MeanIoU:
         categories: Sequence[Category],
         *,
         ignore_label: int = IGNORE_LABEL,
+        missing_label: int | None = None,
         absent: str = "skip",
     ) -> None:
         if 0 <= ignore_label < len(categories):
@@ -94,9 +100,11 @@ class MeanIoU:
             raise ValueError(f"absent must be 'skip' or 'zero', got {absent=}.")
         self.categories = tuple(categories)
         self.ignore_label = ignore_label
+        self.missing_label = missing_label
         self.absent = absent
         num_classes = len(self.categories)
         self.confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)  # [true, found]
+        self.missing = torch.zeros(num_classes, dtype=torch.int64)  # annotated, of no class found
 
     def update(
         self, predicted: Int[Tensor, "H W"], annotated: Int[Tensor, "H_true W_true"]
@@ -116,16 +124,17 @@ class MeanIoU:
                 f"{tuple(predicted.shape)=}, {tuple(annotated.shape)=}; "
                 f"predict at the size of the annotation."
             )
-        num_classes = len(self.categories)
         predicted, annotated = predicted.cpu().long(), annotated.cpu().long()
         valid = annotated != self.ignore_label
-        for name, labels in (("predicted", predicted), ("annotated", annotated[valid])):
-            unknown = labels[(labels < 0) | (labels >= num_classes)].unique()[:5].tolist()
-            if unknown:
-                raise ValueError(
-                    f"{name} labels are positions in the catalogue of {num_classes} classes, "
-                    f"got {unknown=} (ignore_label is {self.ignore_label})."
-                )
+        self._check_labels("annotated", annotated[valid])
+        if self.missing_label is not None:
+            missing = valid & (predicted == self.missing_label)
+            self.missing += torch.bincount(annotated[missing], minlength=len(self.missing))
+            valid &= ~missing
+            self._check_labels("predicted", predicted[predicted != self.missing_label])
+        else:
+            self._check_labels("predicted", predicted)
+        num_classes = len(self.categories)
         pairs = annotated[valid] * num_classes + predicted[valid]
         counts = torch.bincount(pairs, minlength=num_classes**2)
         self.confusion += counts.reshape(num_classes, num_classes)
@@ -145,22 +154,33 @@ class MeanIoU:
                 f"{len(other.categories)=} with other entries."
             )
         self.confusion += other.confusion
+        self.missing += other.missing
 
     def compute(self) -> MeanIoUResult:
         """The result so far; counting may go on."""
         confusion = self.confusion.double().numpy()
-        right, true, found = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+        right, found = confusion.diagonal(), confusion.sum(0)
+        true = confusion.sum(1) + self.missing.double().numpy()
         union = true + found - right
-        iou = _share(right, union)
+        iou, accuracy = _share(right, union), _share(right, true)
         in_mean = iou[union > 0] if self.absent == "skip" else np.nan_to_num(iou)
         return MeanIoUResult(
             miou=_mean(in_mean),
             fwiou=float((np.nan_to_num(iou) * _share(true, true.sum())).sum()),
-            macc=_mean(_share(right, true)[true > 0]),
+            macc=_mean(accuracy[true > 0]),
             pacc=float(_share(right.sum(), true.sum())),
             iou=tuple(iou.tolist()),
+            accuracy=tuple(accuracy.tolist()),
             names=tuple(c.name for c in self.categories),
         )
+
+    def _check_labels(self, name: str, labels: Int[Tensor, " *pixels"]) -> None:
+        unknown = labels[(labels < 0) | (labels >= len(self.categories))].unique()[:5].tolist()
+        if unknown:
+            raise ValueError(
+                f"{name} labels are positions in the catalogue of {len(self.categories)} classes, "
+                f"got {unknown=} (ignore_label is {self.ignore_label})."
+            )
 
 
 def semantic_labels(

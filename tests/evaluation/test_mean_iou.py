@@ -40,6 +40,7 @@ def test_the_docstring_example(absent, miou):
     assert result.miou == pytest.approx(miou)
     assert result.pacc == pytest.approx(2 / 3)
     assert result.macc == pytest.approx((1 / 2 + 1) / 2)
+    assert result.accuracy[:2] == (0.5, 1.0) and math.isnan(result.accuracy[2])
     assert result.fwiou == pytest.approx(0.5)
 
 
@@ -49,6 +50,16 @@ def test_a_class_that_is_only_predicted_counts_as_zero():
     assert result.miou == pytest.approx(0.25)
     assert result.macc == pytest.approx(0.5)  # over annotated classes only
     assert result.fwiou == pytest.approx(0.5)
+
+
+def test_pixels_of_no_class_are_wrong_and_nobodys_false_alarm():
+    one, other = (MeanIoU(catalogue(2), missing_label=-2) for _ in range(2))
+    one.update(torch.tensor([[0, -2, -2, 1]]), torch.tensor([[0, 0, 255, 1]]))
+    other.update(torch.tensor([[-2]]), torch.tensor([[1]]))
+    one.merge(other)
+    result = one.compute()
+    assert result.iou == result.accuracy == pytest.approx((0.5, 0.5))
+    assert result.pacc == pytest.approx(2 / 4)
 
 
 def test_nothing_annotated_gives_nan():
