@@ -20,6 +20,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxtyping import Int64
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from minioneformer.data.ade20k_segments import (
@@ -31,8 +33,8 @@ from minioneformer.data.annotation_checks import brief_list
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.coco_json import choose_categories
 from minioneformer.data.image_pairs import ImagePairs
-from minioneformer.data.label_png import read_byte_png
-from minioneformer.structures import TASKS, Category, PanopticSample, Task
+from minioneformer.data.label_png import read_byte_png, read_label_png
+from minioneformer.structures import TASKS, Category, PanopticSample, Segment, Task
 
 FOLDER = "ADEChallengeData2016"  # what the download calls itself
 SPLITS = {"train": "training", "val": "validation"}
@@ -51,6 +53,7 @@ class Ade20k(Dataset[PanopticSample]):
     Attributes:
         categories: The catalogue; position = label.
         tasks: All three with maps of objects, else the semantic one alone.
+        pairs: Names of the images and of their maps of classes.
         unannotated: How many images were left out for want of a map of classes.
 
     Raises:
@@ -74,15 +77,15 @@ class Ade20k(Dataset[PanopticSample]):
     ) -> None:
         self.instance_dir = None if instance_dir is None else Path(instance_dir)
         self.tasks: tuple[Task, ...] = ("semantic",) if instance_dir is None else TASKS
-        self._pairs = ImagePairs.find(image_dir, semantic_dir)
-        self.unannotated = self._pairs.unannotated
+        self.pairs = ImagePairs.find(image_dir, semantic_dir)
+        self.unannotated = self.pairs.unannotated
         if self.instance_dir is not None:
-            _check_same_stems(self._pairs, self.instance_dir)
+            _check_same_stems(self.pairs, self.instance_dir)
         own = [{"id": category.dataset_id} for category in CATEGORIES]
         self.categories = (
             CATEGORIES
             if categories is None
-            else choose_categories(own, categories, self._pairs.png_dir)
+            else choose_categories(own, categories, self.pairs.png_dir)
         )
         labels = {category.dataset_id: i for i, category in enumerate(self.categories)}
         self._labels = [labels[category.dataset_id] for category in CATEGORIES]
@@ -127,11 +130,11 @@ class Ade20k(Dataset[PanopticSample]):
     @property
     def stems(self) -> tuple[str, ...]:
         """Name of each image without its ending, which is its id too."""
-        return self._pairs.stems
+        return self.pairs.stems
 
     def __len__(self) -> int:
         """How many images have a map of classes."""
-        return len(self._pairs.stems)
+        return len(self.pairs.stems)
 
     def __getitem__(self, index: int) -> PanopticSample:
         """Read one image and its annotations.
@@ -148,24 +151,48 @@ class Ade20k(Dataset[PanopticSample]):
             FileNotFoundError: If a file has gone.
             ValueError: If a file cannot be read, sizes differ, or a value is that of no class.
         """
-        image, semantic = self._pairs.read(index)
-        stem, path = self._pairs.stems[index], self._pairs.png_path(index)
-        if self.instance_dir is None:
-            segment_map, segments = semantic_segments(semantic, semantic_path=path)
-        else:
-            instance_path = self.instance_dir / f"{stem}.png"
-            segment_map, segments = panoptic_segments(
-                semantic,
-                read_byte_png(instance_path),
-                semantic_path=path,
-                instance_path=instance_path,
-            )
+        image, semantic = self.pairs.read(index)
+        segment_map, segments = self._segments(index, semantic)
         return PanopticSample(
             image=image,
             segment_map=segment_map,
             segments=tuple(dataclasses.replace(s, label=self._labels[s.label]) for s in segments),
-            image_id=stem,
-            file_name=self._pairs.image_name(index),
+            image_id=self.stems[index],
+            file_name=self.pairs.image_name(index),
+        )
+
+    def annotation(
+        self, index: int
+    ) -> tuple[Int64[Tensor, "H W"], Int64[Tensor, "H W"], tuple[Segment, ...]]:
+        """Read the annotations of an image alone.
+
+        Args:
+            index: Position in the order of the names.
+
+        Returns:
+            The map of classes, its values as the file has them; the segment map; the segments,
+            with labels of the catalogue "ade20k".
+
+        Raises:
+            IndexError: If there is no such position.
+            FileNotFoundError: If a file has gone.
+            ValueError: As `__getitem__`, but for the image.
+        """
+        semantic = read_label_png(self.pairs.png_path(index))
+        return semantic, *self._segments(index, semantic)
+
+    def _segments(
+        self, index: int, semantic: Int64[Tensor, "H W"]
+    ) -> tuple[Int64[Tensor, "H W"], tuple[Segment, ...]]:
+        path = self.pairs.png_path(index)
+        if self.instance_dir is None:
+            return semantic_segments(semantic, semantic_path=path)
+        instance_path = self.instance_dir / f"{self.stems[index]}.png"
+        return panoptic_segments(
+            semantic,
+            read_byte_png(instance_path),
+            semantic_path=path,
+            instance_path=instance_path,
         )
 
 
