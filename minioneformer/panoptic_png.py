@@ -35,8 +35,10 @@ def rgb_to_id(rgb: UInt8[Tensor, "3 H W"]) -> Int64[Tensor, "H W"]:
     Example:
         Colour (1, 2, 3) is 1 + 256 * 2 + 65536 * 3 = 197121.
     """
-    red, green, blue = rgb.to(torch.int64)
-    return red + 256 * green + 65536 * blue
+    red, green, blue = rgb
+    # 24 bits fit in int32, which is half as much to move as int64
+    ids = blue.to(torch.int32).mul_(256).add_(green).mul_(256).add_(red)
+    return ids.to(torch.int64)
 
 
 def id_to_rgb(segment_map: Int[Tensor, "H W"]) -> UInt8[Tensor, "3 H W"]:

@@ -221,3 +221,18 @@ def test_padding_goes_right_and_bottom(rng, size, multiple, expected):
 def test_a_multiple_of_nothing_is_refused():
     with pytest.raises(ValueError, match=r"multiple must be >= 1, got multiple=0"):
         pad_to_multiple(torch.zeros(1, 3, 2, 3), 0)
+
+
+@pytest.mark.parametrize(("size", "window"), [((31, 53), (3, 7, 11, 40)), ((9, 14), (2, 0, 7, 14))])
+def test_a_window_equals_a_cut_out_of_the_whole(size, window, rng):
+    image = torch.randint(0, 256, (3, 17, 29), dtype=torch.uint8, generator=rng)
+    top, left, height, width = window
+    cut = resize_image(image, size)[:, top : top + height, left : left + width].int()
+
+    assert (resize_image(image, size, window=window).int() - cut).abs().max() <= 1
+
+
+@pytest.mark.parametrize("window", [(-1, 0, 2, 2), (0, 0, 0, 2), (0, 13, 2, 2), (8, 0, 2, 2)])
+def test_a_window_beyond_the_image_is_refused(window):
+    with pytest.raises(ValueError, match=r"window must be inside .* got window="):
+        resize_image(torch.zeros(3, 4, 5, dtype=torch.uint8), (9, 14), window=window)

@@ -76,9 +76,8 @@ def collate(
         for sample, task in zip(samples, tasks, strict=True)
     ]
     size = _padded_size(samples, size_divisibility)
-    images = torch.stack([_pad(normalize(sample.image), size) for sample in samples])
     return Batch(
-        images=images,
+        images=_images(samples, size),
         padding_mask=_padding_mask(samples, size),
         task_tokens=_tokenize([task_prompt(task) for task in tasks], tokenizer, context_length),
         text_tokens=None
@@ -102,11 +101,20 @@ def _padded_size(samples: Sequence[PanopticSample], multiple: int) -> tuple[int,
     return height, width
 
 
-def _pad(
-    x: Float[Tensor, "C h w"] | Bool[Tensor, "C h w"], size: tuple[int, int]
-) -> Float[Tensor, "C H W"] | Bool[Tensor, "C H W"]:
-    """Fill with 0 or False on the right and at the bottom."""
-    return F.pad(x, (0, size[1] - x.shape[2], 0, size[0] - x.shape[1]))
+def _images(samples: Sequence[PanopticSample], size: tuple[int, int]) -> Float[Tensor, "B 3 H W"]:
+    """Normalised, each in a corner of zeros."""
+    images = torch.zeros(len(samples), 3, *size)
+    for room, sample in zip(images, samples, strict=True):
+        _, height, width = sample.image.shape
+        room[:, :height, :width] = normalize(sample.image)
+    return images
+
+
+def _pad(masks: Bool[Tensor, "M h w"], size: tuple[int, int]) -> Bool[Tensor, "M H W"]:
+    """Fill with False on the right and at the bottom."""
+    if masks.shape[1:] == size:
+        return masks
+    return F.pad(masks, (0, size[1] - masks.shape[2], 0, size[0] - masks.shape[1]))
 
 
 def _padding_mask(

@@ -62,7 +62,7 @@ def target_for_task(
     labels = torch.tensor([segment.label for segment in kept], dtype=torch.int64)
 
     masks = sample.segment_map[None] == ids[:, None, None]  # (M, H, W)
-    visible = masks.flatten(1).any(1)
+    visible = masks.flatten(1).view(torch.uint8).amax(1).bool()  # (M,); as any(1), but faster
     labels, masks = labels[visible], masks[visible]
     if checked_task == "semantic":
         labels, masks = _union_per_class(labels, masks)

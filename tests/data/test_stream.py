@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from minioneformer.data.large_scale_jitter import LargeScaleJitter
 from minioneformer.data.stream import TrainingStream, make_loader
 from minioneformer.data.transforms import TrainTransform
 from minioneformer.structures import TASKS, Category, PanopticSample, Segment
@@ -100,6 +101,15 @@ def test_another_seed_gives_another_order_other_tasks_and_other_crops(make_strea
     # of a single image the order says nothing
     alone = [make_stream(length=1, batch_size=1, seed=seed)[0] for seed in (0, 1)]
     assert not torch.equal(alone[0].images, alone[1].images)
+
+
+def test_workers_jitter_scales_in_the_same_way(make_stream):
+    streams = [make_stream(transform=LargeScaleJitter(crop_size=(8, 12))) for _ in range(2)]
+    alone = [streams[0][step] for step in range(4)]  # beyond one epoch
+    helped = list(make_loader(streams[1], start_step=0, end_step=4, num_workers=2))
+
+    assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
+    assert not same(alone[0], alone[1])
 
 
 def test_workers_make_the_same_batches_in_the_same_order(make_stream):
