@@ -25,6 +25,7 @@ from minioneformer.data.annotation_checks import (
     load_json,
     refuse_repeated,
 )
+from minioneformer.data.packed_json import PackedJson
 from minioneformer.structures import VOID_ID, Category, Segment
 
 GOLDEN_RATIO = 0.618034  # steps of it spread any number of hues evenly
@@ -36,15 +37,15 @@ SEGMENT_KEYS: KeyTypes = {"id": (int,), "category_id": (int,)}
 SEGMENT_OPTIONAL_KEYS: KeyTypes = {"iscrowd": (int,), "area": (int, float)}
 
 
-def read_entries(path: Path) -> tuple[list[tuple[Entry, Entry]], list[Entry], int]:
+def read_entries(path: Path) -> tuple[PackedJson, list[Entry], int]:
     """Read a file and join each image with its annotation.
 
     Args:
         path: The annotation file.
 
     Returns:
-        (image, annotation) in the order of `images`; the categories, none if the file has none;
-        how many images have no annotation.
+        Pairs of image and annotation in the order of `images`, without the keys that nothing
+        reads; the categories, none if the file has none; how many images have no annotation.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -67,7 +68,11 @@ def read_entries(path: Path) -> tuple[list[tuple[Entry, Entry]], list[Entry], in
     orphans = sorted(set(by_image) - {image["id"] for image in images}, key=str)
     if orphans:
         raise ValueError(f"{path}: annotations of no image, got image_ids {brief_list(orphans)}.")
-    pairs = [(image, by_image[image["id"]]) for image in images if image["id"] in by_image]
+    pairs = PackedJson(
+        (_known_keys(image, IMAGE_KEYS), _known_annotation(by_image[image["id"]]))
+        for image in images
+        if image["id"] in by_image
+    )
     return pairs, categories, len(images) - len(pairs)
 
 
@@ -144,6 +149,20 @@ def _load(path: Path) -> Entry:
                 f"{path}: needs {key!r} besides the rest, got keys {brief_list(sorted(content))}."
             )
     return content
+
+
+def _known_keys(entry: Entry, known: KeyTypes) -> Entry:
+    return {key: entry[key] for key in known if key in entry}
+
+
+def _known_annotation(annotation: Entry) -> Entry:
+    """What is read of an annotation; segments are checked later, so they may be anything here."""
+    known = SEGMENT_KEYS | SEGMENT_OPTIONAL_KEYS
+    segments = [
+        _known_keys(segment, known) if isinstance(segment, dict) else segment
+        for segment in annotation["segments_info"]
+    ]
+    return _known_keys(annotation, ANNOTATION_KEYS) | {"segments_info": segments}
 
 
 def _parse_category(entry: Entry, position: int, path: Path) -> Category:

@@ -54,11 +54,9 @@ def resize_window(
         Image (bilinear, antialiased where it shrinks) and segment map (nearest).
     """
     if size == tuple(sample.segment_map.shape):
-        part = (
-            slice(window.top, window.top + window.height),
-            slice(window.left, window.left + window.width),
-        )
-        return sample.image[(slice(None), *part)], sample.segment_map[part]
+        rows = slice(window.top, window.top + window.height)
+        columns = slice(window.left, window.left + window.width)
+        return sample.image[:, rows, columns], sample.segment_map[rows, columns]
     cut = None if window == Window(0, 0, *size) else window
     image = resize_image(sample.image, size, window=cut)
     return image, _resize_map(sample.segment_map, size, window)
