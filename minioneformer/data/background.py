@@ -11,7 +11,7 @@ Not here: a label map of the rest (`data/instance_and_semantic.py`).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import Dataset
@@ -27,12 +27,13 @@ from minioneformer.structures import (
 )
 
 
-class InstanceSource(Protocol):
-    """What is needed of a data set with objects: all instance readers have it.
+@runtime_checkable
+class AnnotatedImages(Protocol):
+    """What is needed of a data set to be completed: the readers of own data have it.
 
     Attributes:
         categories: The catalogue.
-        tasks: Instance among them.
+        tasks: What its labels can teach.
         stems: Name of each image without its ending.
     """
 
@@ -69,7 +70,7 @@ class WithBackground(Dataset[PanopticSample]):
         ValueError: If the data set has no objects, or the name is that of a thing.
     """
 
-    def __init__(self, dataset: InstanceSource, *, name: str = "background") -> None:
+    def __init__(self, dataset: AnnotatedImages, *, name: str = "background") -> None:
         if "instance" not in dataset.tasks:
             raise ValueError(f"needs a data set that can teach instance, got {dataset.tasks=}.")
         self.dataset = dataset

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from minioneformer.data.annotation_checks import brief_list
-from minioneformer.data.background import InstanceSource
+from minioneformer.data.background import AnnotatedImages
 from minioneformer.data.own_classes import label_of
 from minioneformer.structures import TASKS, VOID_ID, PanopticSample, Segment, Task
 
@@ -40,7 +40,7 @@ class InstanceAndSemantic(Dataset[PanopticSample]):
             the label maps; if a source has two images of one stem; if no image is in both.
     """
 
-    def __init__(self, instances: InstanceSource, semantics: InstanceSource) -> None:
+    def __init__(self, instances: AnnotatedImages, semantics: AnnotatedImages) -> None:
         if "instance" not in instances.tasks or "semantic" not in semantics.tasks:
             raise ValueError(
                 f"needs objects and label maps, in this order, got {instances.tasks=}, "
@@ -123,7 +123,7 @@ class InstanceAndSemantic(Dataset[PanopticSample]):
         )
 
 
-def _positions(source: InstanceSource) -> dict[str, int]:
+def _positions(source: AnnotatedImages) -> dict[str, int]:
     positions = {stem: i for i, stem in enumerate(source.stems)}
     if len(positions) < len(source.stems):
         raise ValueError(f"stems must be unique, got {brief_list(sorted(source.stems))}.")
