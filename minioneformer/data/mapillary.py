@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 from PIL import Image
@@ -28,8 +27,6 @@ from minioneformer.data.categories import load_catalog
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.image_pairs import ImagePairs
 from minioneformer.structures import TASKS, Category, PanopticSample, Segment, Task
-
-Form = Literal["panoptic", "instances"]
 
 JSON_NAMES = {"v1.2": "panoptic_2018.json", "v2.0": "panoptic_2020.json"}
 CONFIG_NAMES = {"v1.2": ("config_v1.2.json", "config.json"), "v2.0": ("config_v2.0.json",)}
@@ -70,14 +67,14 @@ class Mapillary(Dataset[PanopticSample]):
         split: str = "training",
         *,
         version: str = "v1.2",
-        form: Form | None = None,
+        form: str | None = None,
         categories: Sequence[Category] | None = None,
     ) -> None:
         if version not in JSON_NAMES:
             raise ValueError(f"version must be one of {', '.join(JSON_NAMES)}, got {version=}.")
         split_dir, folder = _find(Path(data_root), split, version)
         json_path = folder / "panoptic" / JSON_NAMES[version]
-        self.form: Form = form or ("panoptic" if json_path.is_file() else "instances")
+        self.form = form or ("panoptic" if json_path.is_file() else "instances")
         if self.form not in ("panoptic", "instances"):
             raise ValueError(f"form must be panoptic, instances or None, got {form=}.")
         known = load_catalog("mapillary_vistas") if version == "v1.2" else None
