@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from minioneformer.data.coco_writer import write_coco_panoptic
 from minioneformer.data.toy_scene import CATEGORIES, draw_scene
-from minioneformer.structures import PanopticSample
+from minioneformer.structures import TASKS, PanopticSample
 
 SPLITS = ("train", "val")
 SMALLEST_SIDE = 16
@@ -70,6 +70,7 @@ class ToyPanoptic(Dataset[PanopticSample]):
         if not 0.0 <= color_overlap <= 1.0:
             raise ValueError(f"color_overlap must be in [0, 1], got {color_overlap=}.")
         self.categories = CATEGORIES
+        self.tasks: tuple[Task, ...] = TASKS
         self.split = split
         self.size = size
         self.min_size = smallest

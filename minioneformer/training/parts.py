@@ -10,27 +10,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
 from minioneformer.checkpoints.image_settings import ImageSettings
 from minioneformer.checkpoints.model_folder import TrainedModules
 from minioneformer.checkpoints.pretrained import Pretrained
 from minioneformer.data.categories import class_names
-from minioneformer.data.coco import CocoPanoptic
+from minioneformer.data.named import open_on_disk
 from minioneformer.data.stream import TrainingStream
+from minioneformer.data.task_support import check_tasks
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.data.transforms import TrainTransform
 from minioneformer.inference.predictor import Predictor
-from minioneformer.structures import TASKS, Category, PanopticSample
+from minioneformer.structures import TASKS, Category
 from minioneformer.text.tokenizer import BPETokenizer
 from minioneformer.training.recipe import DataRecipe, Recipe
 
 
 def build_dataset(
     data: DataRecipe, part: str, data_root: str | Path | None
-) -> tuple[Dataset[PanopticSample], tuple[Category, ...]]:
+) -> tuple[Any, tuple[Category, ...]]:
     """Open a data set.
 
     Args:
@@ -55,11 +56,9 @@ def build_dataset(
             color_overlap=data.color_overlap,
         )
         return toy, toy.categories
-    if data_root is None:
-        raise ValueError(f"dataset {data.dataset!r} lies on disk: give its data_root.")
     split = data.train_split if part == "train" else data.val_split
-    coco = CocoPanoptic.from_root(data_root, split)
-    return coco, coco.categories
+    found = open_on_disk(data.dataset, data_root, split)
+    return found, found.categories
 
 
 def build_pretrained(recipe: Recipe, categories: Sequence[Category]) -> Pretrained:
@@ -138,21 +137,20 @@ def build_predictor(pretrained: Pretrained, *, class_threshold: float | None = N
     )
 
 
-def build_stream(
-    recipe: Recipe, pretrained: Pretrained, dataset: Dataset[PanopticSample]
-) -> TrainingStream:
+def build_stream(recipe: Recipe, pretrained: Pretrained, dataset: Any) -> TrainingStream:
     """The batches of a run.
 
     Args:
         recipe: How images are changed, and how many make a batch.
         pretrained: Whose classes, tokenizer and sizes the batches are for.
-        dataset: The images.
+        dataset: The images, a data set with the `tasks` that its labels can teach.
 
     Returns:
         The stream.
 
     Raises:
-        ValueError: If prompts and texts would be of different lengths, or a value is out of range.
+        ValueError: If prompts and texts would be of different lengths, a value is out of range,
+            or the labels cannot teach a task that the recipe wants.
     """
     data, config = recipe.data, pretrained.config
     if config.task_seq_len != config.text_encoder_context_length:
@@ -160,6 +158,8 @@ def build_stream(
             "prompts and texts are tokenized to one length, got "
             f"{config.task_seq_len=}, {config.text_encoder_context_length=}."
         )
+    probabilities = dict(zip(TASKS, data.task_probabilities, strict=True))
+    check_tasks(probabilities, dataset.tasks, data.dataset)
     return TrainingStream(
         dataset=dataset,
         transform=TrainTransform(
@@ -175,6 +175,6 @@ def build_stream(
         num_text=config.num_text if config.contrastive_weight else None,
         batch_size=recipe.optimization.batch_size,
         seed=recipe.optimization.seed,
-        task_probabilities=dict(zip(TASKS, data.task_probabilities, strict=True)),
+        task_probabilities=probabilities,
         context_length=config.task_seq_len,
     )

@@ -27,7 +27,8 @@ class DataRecipe:
     """What is read and how it is changed on the way.
 
     Args:
-        dataset: "toy" (generated) or "coco_panoptic" (files below the data root).
+        dataset: "toy" (generated), or what lies below the data root: "coco_panoptic", "coco",
+            "ade20k", "cityscapes", "mapillary_vistas", "own" (described in `dataset.json`).
         train_split: Name of the training split.
         val_split: Name of the validation split.
         image_size: (H, W) of generated images.
@@ -49,7 +50,9 @@ class DataRecipe:
         ValueError: If there would be no image to train on or to evaluate on.
     """
 
-    dataset: Literal["toy", "coco_panoptic"] = "coco_panoptic"
+    dataset: Literal[
+        "toy", "coco_panoptic", "coco", "ade20k", "cityscapes", "mapillary_vistas", "own"
+    ] = "coco_panoptic"
     train_split: str = "train"
     val_split: str = "val"
     image_size: tuple[int, int] = (64, 64)

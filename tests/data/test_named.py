@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from minioneformer.data.categories import load_catalog
 from minioneformer.data.coco import CocoPanoptic
-from minioneformer.data.named import open_for_evaluation
+from minioneformer.data.named import open_for_evaluation, open_on_disk
 from minioneformer.data.toy import ToyPanoptic
 
 TOY = ToyPanoptic().categories
@@ -57,7 +58,7 @@ def test_files_are_read_with_the_labels_of_the_model(root):
 
 def test_other_colours_do_not_make_other_classes(root):
     known = tuple(dataclasses.replace(category, color=(1, 2, 3)) for category in TOY)
-    assert open_coco(root, categories=known).categories == known
+    assert open_coco(root, categories=known).categories == TOY  # the same classes
     assert open_toy(images=1, categories=known).categories == TOY
 
 
@@ -93,26 +94,41 @@ def test_missing_files_are_named(root):
 
 def test_classes_with_the_same_ids_but_other_names_are_refused(root):
     edit(root, lambda content: content["categories"][1].update(name="person"))
-    message = (
-        rf"panoptic_val.json, got only there \['person'\], only in the model \['{TOY[1].name}'\]"
-    )
+    message = rf"{root}, val, got only there \['person'\], only in the model \['{TOY[1].name}'\]"
     with pytest.raises(ValueError, match=message):
         open_coco(root)
 
 
 def test_a_thing_that_is_stuff_in_the_file_is_refused(root):
     edit(root, lambda content: content["categories"][-1].update(isthing=0))
-    with pytest.raises(ValueError, match="the model knows other classes than .*panoptic_val.json"):
+    with pytest.raises(ValueError, match="the model knows other classes than .*, val, got"):
         open_coco(root)
 
 
 def test_a_file_without_annotated_images_is_refused(root):
     edit(root, lambda content: content.update(annotations=[]))
-    with pytest.raises(ValueError, match="there is no annotated image in .*panoptic_val.json"):
+    with pytest.raises(ValueError, match="there is no annotated image in .*, val"):
         open_coco(root)
 
 
-@pytest.mark.parametrize(("name", "hint"), [("toi", " Did you mean 'toy'"), ("ade", "got 'ade'.$")])
+@pytest.mark.parametrize(("name", "hint"), [("toi", " Did you mean 'toy'"), ("xyz", "got 'xyz'.$")])
 def test_an_unknown_data_set_is_refused(name, hint):
     with pytest.raises(ValueError, match=f"dataset must be one of toy, coco_panoptic, .*{hint}"):
         open_for_evaluation(name, root=None, split="val", images=None, categories=TOY)
+
+
+def test_coco_itself_has_its_own_classes(root):
+    with pytest.raises(ValueError, match="COCO knows other classes than .*panoptic_val.json"):
+        open_on_disk("coco", root, "val")
+    rows = [
+        {"id": c.dataset_id, "name": c.name, "isthing": int(c.is_thing), "color": list(c.color)}
+        for c in reversed(load_catalog("coco"))
+    ]
+    edit(root, lambda content: content.update(categories=rows))
+    assert open_on_disk("coco", root, "val").categories == load_catalog("coco")
+
+
+@pytest.mark.parametrize("name", ["ade20k", "cityscapes", "mapillary_vistas", "own"])
+def test_missing_data_are_named_whatever_their_layout(name, tmp_path):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        open_on_disk(name, tmp_path, "val")

@@ -110,7 +110,7 @@ def test_settings_reach_the_third_level():
         ("optimization.step=3", "unknown key 'step', .*Near matches: steps"),
         ("model.backbone_config.depth=3", "unknown key 'depth', .*Near matches: depths"),
         ("optimization.steps=many", "steps must be int, got 'many'"),
-        ("data.dataset=coco", r"dataset must be Literal\['toy', 'coco_panoptic'\], got 'coco'"),
+        ("data.dataset=coca", r"dataset must be Literal\['toy', 'coco_panoptic', .*got 'coca'"),
         ("data.task_probabilities=(1,0)", r"must be tuple\[float, float, float\]"),
         ("optimization.seed=-1", "seed must be in 0 .. 2\\*\\*63 - 1, got self.seed=-1"),
         ("optimization.seed=99999999999999999999", "seed must be in"),
