@@ -21,6 +21,8 @@ import tyro
 from minioneformer.commands.checkpoints import convert, export, models
 from minioneformer.commands.evaluation import evaluate
 from minioneformer.commands.prediction import predict
+from minioneformer.commands.prepare import prepare
+from minioneformer.commands.score import score
 from minioneformer.commands.training import demo, train
 from minioneformer.training.failure import NonFiniteLossError
 
@@ -30,6 +32,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "score": score,
+    "prepare": prepare,
     "models": models,
     "convert": convert,
     "export": export,

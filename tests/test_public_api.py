@@ -54,9 +54,28 @@ OPTIONS = {
         "--output",
     },
     "predict": {"--task", "--output"},
+    "score": set(),
+    "prepare": {"--data-root", "--num-workers"},
     "models": {"--dataset", "--output"},
     "convert": {"--to", "--model", "--vocabulary"},
     "export": {"--format", "--output", "--height", "--width", "--fixed", "--no-fixed"},
+}
+SCORES = {
+    "panoptic": {"--gt-json", "--gt-dir", "--pred-json", "--pred-dir"},
+    "instance": {"--gt-json", "--pred-json", "--iou-type"},
+    "semantic": {
+        "--gt-dir",
+        "--pred-dir",
+        "--num-classes",
+        "--ignore-index",
+        "--reduce-zero-label",
+        "--no-reduce-zero-label",
+        "--pred-from-zero",
+        "--no-pred-from-zero",
+        "--absent",
+        "--gt-json",
+        "--pred-json",
+    },
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -95,6 +114,13 @@ def test_the_options_of_a_command_are_these(command, help_of):
     assert found - {"--help"} == OPTIONS[command]
 
 
+@pytest.mark.parametrize("kind", SCORES)
+def test_the_options_of_a_score_are_these(kind, help_of):
+    lines = re.findall(r"^\W*(?:-h, )?(--[a-z-, ]+)", help_of("score", kind), re.MULTILINE)
+    found = {option for line in lines for option in re.findall(r"--[a-z][a-z-]*", line)}
+    assert found - {"--help"} == SCORES[kind]
+
+
 def shown_commands() -> list[tuple[str, str]]:
     """(page, line) of every command that a page shows."""
     return [
@@ -110,7 +136,7 @@ def shown_commands() -> list[tuple[str, str]]:
 def test_a_command_that_a_page_shows_exists(page, line):
     _, command, *words = shlex.split(line)
     options = {word for word in words if word.startswith("--")}
-    assert options <= OPTIONS[command]
+    assert options <= (SCORES[words[0]] if command == "score" else OPTIONS[command])
     if command in ("train", "predict"):
         assert "--output" in options
     if "--set" in options:
