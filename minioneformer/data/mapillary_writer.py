@@ -4,7 +4,7 @@ Paper: OneFormer (arXiv 2211.06220), Sec. 4.1; not drawn in Figure 2.
 
 Images become JPEG files, as in the original, and lose a little.
 
-Not here: the layout in words and its reader (`data/mapillary.py`); `polygons/` of v2.0, which
+Not here: the layout in words and its reader (`data/mapillary.py`); the polygons of v2.0, which
 nothing reads.
 """
 
