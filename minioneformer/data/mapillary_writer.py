@@ -76,29 +76,32 @@ def write_mapillary(
             raise ValueError(f"an image id must be a plain file name, got {sample.image_id!r}.")
         if any(image["id"] == stem for image in content["images"]):
             raise ValueError(f"two samples share an id, got image_id={sample.image_id!r}.")
-        values = _instance_values(sample, categories)
-        pixels = rearrange(sample.image, "C H W -> H W C").contiguous().numpy()
-        Image.fromarray(pixels).save(root / split / "images" / f"{stem}.jpg", quality=95)
-        _label_picture(values, categories).save(target / "labels" / f"{stem}.png")
-        Image.fromarray(values).save(target / "instances" / f"{stem}.png")
-        write_panoptic_png(target / "panoptic" / f"{stem}.png", sample.segment_map)
+        _write_files(sample, stem, categories, root / split / "images", target)
         height, width = sample.segment_map.shape
         content["images"].append(
             {"id": stem, "file_name": f"{stem}.jpg", "height": height, "width": width}
         )
         content["annotations"].append(_annotation(stem, sample, categories))
-    content["categories"] = [
-        {
-            "id": category.dataset_id,
-            "name": category.name,
-            "isthing": int(category.is_thing),
-            "color": list(category.color),
-        }
-        for category in categories
-    ]
+    content["categories"] = [_category_row(category) for category in categories]
     _write_config(root / CONFIG_NAMES[version][-1], categories, version)
     write_text_atomically(json_path, json.dumps(content))
     return json_path
+
+
+def _write_files(
+    sample: PanopticSample,
+    stem: str,
+    categories: Sequence[Category],
+    image_dir: Path,
+    target: Path,
+) -> None:
+    """The image and its three kinds of annotation."""
+    values = _instance_values(sample, categories)
+    pixels = rearrange(sample.image, "C H W -> H W C").contiguous().numpy()
+    Image.fromarray(pixels).save(image_dir / f"{stem}.jpg", quality=95)
+    _label_picture(values, categories).save(target / "labels" / f"{stem}.png")
+    Image.fromarray(values).save(target / "instances" / f"{stem}.png")
+    write_panoptic_png(target / "panoptic" / f"{stem}.png", sample.segment_map)
 
 
 def _instance_values(
@@ -143,6 +146,15 @@ def _annotation(
             }
             for segment in sample.segments
         ],
+    }
+
+
+def _category_row(category: Category) -> dict[str, Any]:
+    return {
+        "id": category.dataset_id,
+        "name": category.name,
+        "isthing": int(category.is_thing),
+        "color": list(category.color),
     }
 
 
