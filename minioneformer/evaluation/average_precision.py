@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Int
 from pycocotools import mask as run_lengths
 from torch import Tensor
@@ -84,12 +83,12 @@ class AveragePrecision:
 
         kept = [i for i, label in enumerate(labels) if self.categories[label].is_thing]
         scores = prediction.scores.tolist()
-        for i, runs in zip(kept, encode_masks(prediction.masks[kept]), strict=True):
+        for i in kept:
             self.detections.append(
                 {
                     "image_id": image_id,
                     "category_id": labels[i],
-                    "segmentation": runs,
+                    "segmentation": encode_mask(prediction.masks[i]),
                     "score": scores[i],
                 }
             )
@@ -126,8 +125,8 @@ class AveragePrecision:
     ) -> None:
         positions = segment_positions(segment_map, [s.id for s in segments])
         things = [i for i, s in enumerate(segments) if self.categories[s.label].is_thing]
-        masks = positions == torch.tensor(things, dtype=torch.int64)[:, None, None]  # (G, H, W)
-        for i, runs in zip(things, encode_masks(masks), strict=True):
+        for i in things:
+            runs = encode_mask(positions == i)  # one at a time: large images have many
             area = segments[i].area
             self.annotations.append(
                 {
@@ -161,6 +160,20 @@ def encode_masks(masks: Bool[Tensor, "M H W"]) -> list[dict[str, Any]]:
     Example:
         A mask of 2 rows and 3 columns has `size` [2, 3]; its runs go down the columns.
     """
-    # subtle: COCO counts down the columns, so each mask must be contiguous column by column
-    columns_first = rearrange(masks.cpu().to(torch.uint8), "M H W -> M W H").contiguous()
-    return [run_lengths.encode(np.asarray(m).T[:, :, None])[0] for m in columns_first.numpy()]
+    return [encode_mask(mask) for mask in masks]
+
+
+def encode_mask(mask: Bool[Tensor, "H W"]) -> dict[str, Any]:
+    """A mask as COCO run lengths.
+
+    Args:
+        mask: True where the object is.
+
+    Returns:
+        `size` and `counts` (bytes).
+
+    Example:
+        Of the mask [[0, 1], [0, 1]] the runs are 2 and 2.
+    """
+    # subtle: COCO counts down the columns, so the mask must be contiguous column by column
+    return run_lengths.encode(np.asfortranarray(mask.cpu().to(torch.uint8).numpy()))

@@ -180,9 +180,20 @@ def run_evaluators(
     for samples in tqdm(batches, desc="evaluate", unit="batch", disable=not progress):
         images = [sample.image for sample in samples]
         for token, evaluator in evaluators.items():
-            predictions = predictor.predict_forms(images, token, evaluator.forms)
-            for prediction, sample in zip(predictions, samples, strict=True):
-                evaluator.update(prediction, sample)
+            _measure(predictor, images, samples, token, evaluator)
+
+
+def _measure(
+    predictor: PredictsForms,
+    images: Sequence[UInt8[Tensor, "3 _ _"]],
+    samples: Sequence[PanopticSample],
+    token: Task,
+    evaluator: Evaluator,
+) -> None:
+    """One batch with one token; its predictions are gone before those of the next are made."""
+    predictions = predictor.predict_forms(images, token, evaluator.forms)
+    for prediction, sample in zip(predictions, samples, strict=True):
+        evaluator.update(prediction, sample)
 
 
 def evaluate(

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from minioneformer.inference.candidates import Candidates, instance_candidates
@@ -83,10 +83,10 @@ def instance_from_chunks(
         The same, exactly.
     """
     device = candidates.scores.device
-    masks = [torch.zeros(0, *size, dtype=torch.bool, device=device)]
+    masks: dict[int, Tensor] = {}
     qualities = [torch.zeros(0, device=device)]
     for mask_logits in mask_chunks:
-        masks.append(mask_logits > 0)
+        masks.update(enumerate(mask_logits > 0, start=len(masks)))
         qualities.append(mask_quality(mask_logits))
 
     # one mask serves all candidates of its query
@@ -94,11 +94,28 @@ def instance_from_chunks(
     scores = candidates.scores * torch.cat(qualities)[which]
     scores, order = scores.sort(descending=True, stable=True)
     return InstancePrediction(
-        masks=torch.cat(masks)[which[order]],
+        masks=_arrange(masks, which[order].tolist(), size, device),
         labels=candidates.labels[order],
         scores=scores,
         queries=candidates.queries[order],
     )
+
+
+def _arrange(
+    masks: dict[int, Tensor],
+    positions: list[int],
+    size: tuple[int, int],
+    device: torch.device,
+) -> Bool[Tensor, "M H W"]:
+    """Stack masks by their number; the dictionary is used up.
+
+    A mask is dropped after its last use, so that large ones are not all there twice.
+    """
+    last_use = {position: i for i, position in enumerate(positions)}
+    stacked = torch.empty(len(positions), *size, dtype=torch.bool, device=device)
+    for i, position in enumerate(positions):
+        stacked[i] = masks.pop(position) if last_use[position] == i else masks[position]
+    return stacked
 
 
 def mask_quality(mask_logits: Float[Tensor, "M H W"]) -> Float[Tensor, " M"]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from minioneformer.inference.candidates import (
@@ -26,7 +26,7 @@ from minioneformer.inference.candidates import (
 )
 from minioneformer.inference.instance import instance_from_chunks
 from minioneformer.inference.panoptic import panoptic_from_chunks
-from minioneformer.inference.semantic import semantic_from_chunks
+from minioneformer.inference.semantic import semantic_from_strips
 from minioneformer.inference.separate_parts import separate_instances, separate_panoptic
 from minioneformer.inference.upsample import MAX_PIXELS, FactoredMasks, ImageSizes
 from minioneformer.pixels import (
@@ -208,32 +208,73 @@ class Predictor:
         Raises:
             ValueError: If the task is unknown.
         """
-        task_tokens = self.task_tokens[check_task(task)]
+        check_task(task)
         original = (images.shape[-2], images.shape[-1])
-        resized = self._resized(original)
+        resized = self.resized_size(original)
         if resized != original:
             images = torch.stack([resize_image(image.cpu(), resized) for image in images])
+        return self.logits_of_resized(images, task, original=original)
+
+    @torch.no_grad()
+    def logits_of_resized(
+        self, images: UInt8[Tensor, "B 3 H W"], task: Task, *, original: tuple[int, int]
+    ) -> tuple[MaskPrediction, ImageSizes]:
+        """`logits` for images that have the size at which the model is to see them.
+
+        Args:
+            images: RGB, 0 to 255.
+            task: The token that conditions the model.
+            original: Size that results will have, (H, W) in pixels.
+
+        Returns:
+            As `logits`.
+
+        Raises:
+            ValueError: If the task is unknown.
+        """
+        task_tokens = self.task_tokens[check_task(task)]
         parameter = next(self.model.parameters(), None)
         device = images.device if parameter is None else parameter.device
         padded, _ = pad_to_multiple(normalize(images.to(device)), self.size_divisor)
         output = self.model(padded, task_tokens.expand(len(images), -1).to(device), auxiliary=False)
         sizes = ImageSizes(
-            original=original, resized=resized, padded=(padded.shape[-2], padded.shape[-1])
+            original=original,
+            resized=(images.shape[-2], images.shape[-1]),
+            padded=(padded.shape[-2], padded.shape[-1]),
         )
         return output.predictions, sizes
 
-    def _resized(self, original: tuple[int, int]) -> tuple[int, int]:
+    def resized_size(self, original: tuple[int, int]) -> tuple[int, int]:
+        """The size at which the model sees an image.
+
+        Args:
+            original: (H, W) of the image in pixels.
+
+        Returns:
+            (H, W) in pixels, before padding.
+        """
         if self.shortest_edge is None and self.longest_edge is None:
             return original
         shortest = min(original) if self.shortest_edge is None else self.shortest_edge
         longest = NO_LIMIT if self.longest_edge is None else self.longest_edge
         return shortest_edge_size(original, shortest, longest)
 
-    @torch.no_grad()
-    def _decode(
-        self, prediction: MaskPrediction, row: int, sizes: ImageSizes, form: Task
-    ) -> Prediction:
-        """The result of one image of a batch."""
+    def one_image(
+        self, prediction: MaskPrediction, row: int, sizes: ImageSizes
+    ) -> tuple[Float[Tensor, "N K_plus_1"], FactoredMasks]:
+        """What the model says of one image of a batch.
+
+        Args:
+            prediction: As `logits` gives it.
+            row: Position of the image in the batch.
+            sizes: As `logits` gives them.
+
+        Returns:
+            Class logits, and masks that are not multiplied out yet.
+
+        Raises:
+            ValueError: If the model's classes do not fit the catalogue.
+        """
         class_logits = prediction.class_logits[row]
         check_catalogue(class_logits, self.categories)
         masks = FactoredMasks(
@@ -242,6 +283,14 @@ class Predictor:
             sizes=sizes,
             max_pixels=self.max_pixels,
         )
+        return class_logits, masks
+
+    @torch.no_grad()
+    def _decode(
+        self, prediction: MaskPrediction, row: int, sizes: ImageSizes, form: Task
+    ) -> Prediction:
+        """The result of one image of a batch."""
+        class_logits, masks = self.one_image(prediction, row, sizes)
         if form == "semantic":
             return self._semantic(class_logits, masks)
         if form == "instance":
@@ -249,9 +298,8 @@ class Predictor:
         return self._panoptic(class_logits, masks)
 
     def _semantic(self, class_logits: Tensor, masks: FactoredMasks) -> SemanticPrediction:
-        queries = torch.arange(len(class_logits), device=class_logits.device)
-        result = semantic_from_chunks(
-            class_logits, masks.chunks(queries), masks.sizes.original, keep_scores=self.keep_scores
+        result = semantic_from_strips(
+            class_logits, masks.strips(), masks.sizes.original, keep_scores=self.keep_scores
         )
         scores = None if result.scores is None else result.scores.cpu()
         return SemanticPrediction(label_map=result.label_map.cpu(), scores=scores)

@@ -12,8 +12,9 @@ Not here: bringing masks to the size of the image (`upsample.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -81,3 +82,63 @@ def semantic_from_chunks(
         first += len(mask_logits)
     scores = votes.unflatten(1, size)  # (K, H, W)
     return SemanticPrediction(label_map=scores.argmax(0), scores=scores if keep_scores else None)
+
+
+def semantic_from_strips(
+    class_logits: Float[Tensor, "N K_plus_1"],
+    strips: Iterable[Float[Tensor, "N _ W"]],
+    size: tuple[int, int],
+    *,
+    keep_scores: bool = False,
+) -> SemanticPrediction:
+    """`semantic_inference` for masks that come a few rows at a time.
+
+    Votes of K classes at every pixel are the largest thing in inference. Where only the winner
+    is asked for, they are there for one strip at a time.
+
+    Args:
+        class_logits: Before softmax; the last class is "no object".
+        strips: Mask logits of all queries at the size of the result; together all rows, in order.
+        size: Of the result, (H, W) in pixels.
+        keep_scores: Whether the votes are returned too.
+
+    Returns:
+        The same up to rounding.
+
+    Raises:
+        ValueError: If a class logit is not finite.
+    """
+    device = class_logits.device
+    num_classes = class_logits.shape[-1] - 1
+    label_map = torch.empty(size, dtype=torch.int64, device=device)
+    scores = torch.empty(num_classes, *size, device=device) if keep_scores else None
+    first = 0
+    for votes in votes_of_strips(class_logits, strips):  # (K, rows, W)
+        last = first + votes.shape[1]
+        label_map[first:last] = votes.argmax(0)
+        if scores is not None:
+            scores[:, first:last] = votes
+        first = last
+    return SemanticPrediction(label_map=label_map, scores=scores)
+
+
+def votes_of_strips(
+    class_logits: Float[Tensor, "N K_plus_1"], strips: Iterable[Float[Tensor, "N _ W"]]
+) -> Iterator[Float[Tensor, "K _ W"]]:
+    """Votes of all queries, a few rows at a time.
+
+    Args:
+        class_logits: Before softmax; the last class is "no object".
+        strips: Mask logits of all queries.
+
+    Returns:
+        Votes of each strip.
+
+    Raises:
+        ValueError: If a class logit is not finite.
+    """
+    probs = class_probs(class_logits)[:, :-1]  # (N, K)
+    for mask_logits in strips:
+        rows, width = mask_logits.shape[1:]
+        votes = probs.T @ mask_logits.float().sigmoid().flatten(1)  # (K, rows * W)
+        yield votes.unflatten(1, (rows, width))

@@ -158,6 +158,10 @@ def test_scene_parsing_sample(shared_data, run):
     assert run(*words, "--absent", "skip")["miou"] == 1.0
 
 
+def _counted(segment_map):
+    return (array.tolist() for array in np.unique(segment_map, return_counts=True))
+
+
 @pytest.mark.parametrize("index", range(3))
 def test_torchmetrics_vectors_written_as_panoptic_files(shared_data, run, tmp_path, index):
     vectors = json.loads((shared_data / "torchmetrics_vectors" / "pq_vectors.json").read_text())
@@ -173,7 +177,7 @@ def test_torchmetrics_vectors_written_as_panoptic_files(shared_data, run, tmp_pa
         segment_map = 1 + array[..., 0] * 1000 + instance
         segments = [
             {"id": i, "category_id": (i - 1) // 1000, "iscrowd": 0, "area": int(n)}
-            for i, n in zip(*(x.tolist() for x in np.unique(segment_map, return_counts=True)))
+            for i, n in zip(*_counted(segment_map), strict=True)
         ]
         (tmp_path / side).mkdir()
         write_panoptic_png(tmp_path / side / "1.png", torch.from_numpy(segment_map))

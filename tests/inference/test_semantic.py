@@ -7,7 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minioneformer.inference.semantic import semantic_from_chunks, semantic_inference
+from minioneformer.inference.semantic import (
+    semantic_from_chunks,
+    semantic_from_strips,
+    semantic_inference,
+)
 
 
 def test_the_docstring_example():
@@ -55,3 +59,23 @@ def test_scores_are_kept_only_when_asked_for():
 def test_logits_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="class_logits must be finite"):
         semantic_inference(torch.full((2, 3), math.nan), torch.zeros(2, 3, 5))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7])
+@pytest.mark.parametrize("keep_scores", [False, True])
+def test_strips_change_nothing(rng, rows, keep_scores):
+    class_logits = torch.randn(6, 4, generator=rng)
+    mask_logits = torch.randn(6, 7, 9, generator=rng) * 3
+    whole = semantic_inference(class_logits, mask_logits, keep_scores=True)
+    strips = mask_logits.split(rows, dim=1)
+    result = semantic_from_strips(class_logits, strips, (7, 9), keep_scores=keep_scores)
+    assert torch.equal(result.label_map, whole.label_map)
+    if keep_scores:
+        torch.testing.assert_close(result.scores, whole.scores)
+    else:
+        assert result.scores is None
+
+
+def test_strips_refuse_logits_that_are_not_finite():
+    with pytest.raises(ValueError, match="class_logits must be finite"):
+        semantic_from_strips(torch.full((2, 3), math.nan), [torch.zeros(2, 3, 5)], (3, 5))

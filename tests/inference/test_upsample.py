@@ -76,3 +76,37 @@ def test_no_queries_give_no_chunks_and_no_masks_stay_no_masks():
 def test_padding_that_cuts_is_refused():
     with pytest.raises(ValueError, match=r"padding only adds, got self.resized=\(9, 8\)"):
         ImageSizes(original=(9, 8), resized=(9, 8), padded=(8, 8))
+
+
+STRIP_SIZES = [
+    SIZES,
+    ImageSizes(original=(30, 41), resized=(30, 41), padded=(32, 64)),  # nothing after the crop
+    ImageSizes(original=(9, 120), resized=(30, 41), padded=(32, 64)),  # lower and wider
+    ImageSizes(original=(200, 13), resized=(31, 63), padded=(32, 64)),  # higher and narrower
+    ImageSizes(original=(1, 1), resized=(3, 2), padded=(32, 64)),
+]
+
+
+@pytest.mark.parametrize("sizes", STRIP_SIZES, ids=lambda s: str(s.original))
+@pytest.mark.parametrize("max_pixels", [1, 3000, 20_000, 10**9])
+def test_strips_together_are_all_masks(sizes, max_pixels, rng):
+    masks = FactoredMasks(
+        mask_embeddings=torch.randn(6, 4, generator=rng),
+        mask_features=torch.randn(4, 8, 16, generator=rng),
+        sizes=sizes,
+        max_pixels=max_pixels,
+    )
+    strips = list(masks.strips())
+    height, width = sizes.original
+    assert max_pixels > 1 or len(strips) == height
+    assert all(s.numel() <= max_pixels or s.shape[1] == 1 for s in strips)
+    mask_logits = torch.einsum("nc,chw->nhw", masks.mask_embeddings, masks.mask_features)
+    expected = plain(mask_logits, sizes)
+    torch.testing.assert_close(torch.cat(strips, dim=1), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_strips_without_queries_are_empty():
+    masks = FactoredMasks(
+        mask_embeddings=torch.zeros(0, 4), mask_features=torch.zeros(4, 8, 16), sizes=SIZES
+    )
+    assert torch.cat(list(masks.strips()), dim=1).shape == (0, 45, 61)
