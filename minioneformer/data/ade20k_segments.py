@@ -40,7 +40,7 @@ Color = tuple[int, int, int]
 
 def panoptic_segments(
     semantic: Int[Tensor, "H W"],
-    instances: UInt8[Tensor, "3 H W"],
+    instances: UInt8[Tensor, "3 objectsH objectsW"],
     *,
     semantic_path: Path,
     instance_path: Path,
@@ -81,9 +81,12 @@ def panoptic_segments(
     labels = [*stuff, *(label for label, _ in objects.values())]
     ids = segment_ids(labels)
 
-    stuff_ids, object_ids = torch.zeros(151, dtype=torch.int64), torch.zeros(256, dtype=torch.int64)
-    stuff_ids[torch.tensor(stuff, dtype=torch.int64) + 1] = torch.tensor(ids[: len(stuff)])
-    object_ids[list(objects)] = torch.tensor(ids[len(stuff) :])
+    stuff_ids = torch.full((len(CATEGORIES) + 1,), VOID_ID)  # by value of the map of classes
+    object_ids = torch.full((256,), VOID_ID)  # by number of the object
+    for label, segment_id in zip(stuff, ids[: len(stuff)], strict=True):
+        stuff_ids[label + 1] = segment_id
+    for number, segment_id in zip(objects, ids[len(stuff) :], strict=True):
+        object_ids[number] = segment_id
     painted = object_ids[instances[1].long()]
     segment_map = torch.where(painted == VOID_ID, stuff_ids[semantic.long()], painted)
     sizes = [*(areas[k] for k in stuff), *(area for _, area in objects.values())]
