@@ -8,6 +8,7 @@ Not here: what the ids mean (`data/coco.py`), writing whole data sets (`data/coc
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from jaxtyping import Int, Int64, UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from minioneformer.image_bytes import read_image_bytes
+
 MAX_ID = 256**3 - 1
+BITS_AT = 24  # byte of a PNG that says how many bits a channel has
 
 # what Pillow raises on broken files, depending on where they are broken
 BROKEN_FILE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -76,11 +80,13 @@ def read_panoptic_png(path: str | Path) -> Int64[Tensor, "H W"]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a readable PNG, is cut off, or is not RGB. Palette and
-            grey PNGs are refused: their pixel values are not segment ids of this format.
+        ValueError: If the file is not a readable PNG, is cut off, has a wrong checksum, or is not
+            RGB with 8 bits. Palette and grey PNGs are refused: their pixel values are not segment
+            ids of this format.
     """
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        content = read_image_bytes(path)
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             mode = image.mode
             rgb = np.array(image)
     except FileNotFoundError:
@@ -89,10 +95,12 @@ def read_panoptic_png(path: str | Path) -> Int64[Tensor, "H W"]:
         raise ValueError(f"not a PNG, got path={str(path)!r}.") from None
     except BROKEN_FILE_ERRORS as error:
         raise ValueError(f"broken PNG, got path={str(path)!r}: {error}.") from None
-    if mode != "RGB":
+    # subtle: Pillow opens 16 bits per channel as 8, without a word; the header tells
+    bits = content[BITS_AT]
+    if mode != "RGB" or bits != 8:
         raise ValueError(
-            f"a panoptic PNG must be RGB (id = R + 256 G + 65536 B), got {mode=} in "
-            f"{str(path)!r}. A label map or palette PNG is no panoptic annotation."
+            f"a panoptic PNG must be RGB with 8 bits (id = R + 256 G + 65536 B), got {mode=}, "
+            f"{bits=} in {str(path)!r}. A label map or palette PNG is no panoptic annotation."
         )
     return rgb_to_id(rearrange(torch.from_numpy(rgb), "H W C -> C H W"))
 

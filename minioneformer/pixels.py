@@ -11,6 +11,7 @@ Not here: random augmentation (`data/transforms.py`), batches of different sizes
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -22,6 +23,8 @@ from jaxtyping import Bool, Float, Float32, Num, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
+
+from minioneformer.image_bytes import read_image_bytes
 
 IMAGE_MEAN = (123.675, 116.280, 103.530)  # RGB, 0 .. 255: ImageNet's, of all published models
 IMAGE_STD = (58.395, 57.120, 57.375)
@@ -53,12 +56,12 @@ def read_image(path: str | Path) -> UInt8[Tensor, "3 H W"]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no image, is cut off or broken, claims an absurd size, or has
-            more than 8 bits per channel (16-bit colour PNGs excepted: Pillow keeps the upper
-            8 bits of those).
+        ValueError: If the file is no image, is cut off or broken (a PNG also by its checksums),
+            claims an absurd size, or has more than 8 bits per channel (16-bit colour PNGs
+            excepted: Pillow keeps the upper 8 bits of those).
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_image_bytes(path))) as image:
             image.load()
             mode = image.mode
             if mode in READABLE_MODES:

@@ -11,6 +11,7 @@ that are segment ids (`panoptic_png.py`).
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from minioneformer.image_bytes import read_image_bytes
 from minioneformer.pixels import BROKEN_FILE_ERRORS
 
 HEADER_BYTES = 26  # up to the bits per channel and the colour type
@@ -78,9 +80,9 @@ def _read(path: Path) -> tuple[np.ndarray, int, int]:
     """Pixels as Pillow has them, and what its modes do not tell: bits and colour type."""
     try:
         # subtle: Pillow opens 16 bits of each of red, green, blue as 8, without a word
-        with path.open("rb") as file:
-            header = file.read(HEADER_BYTES)
-        with Image.open(path, formats=["PNG"]) as image:
+        content = read_image_bytes(path)
+        header = content[:HEADER_BYTES]
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             numbers = np.array(image)
     except FileNotFoundError:
         raise FileNotFoundError(f"no annotation PNG, got path={str(path)!r}.") from None
