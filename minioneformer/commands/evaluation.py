@@ -19,6 +19,7 @@ from minioneformer.data.named import open_for_evaluation
 from minioneformer.evaluation.evaluation_result import token_table
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.evaluation.evaluator import evaluate_all_tokens
+from minioneformer.structures import TASKS
 from minioneformer.training.parts import build_predictor
 
 
@@ -37,7 +38,8 @@ def evaluate(
 
     Args:
         weights: Folder of a model or of a run, or "toy" for the model that ships.
-        dataset: "toy" or "coco_panoptic".
+        dataset: "toy", or what lies below the data root: "coco_panoptic", "coco", "ade20k",
+            "cityscapes", "mapillary_vistas", or "own" (described in dataset.json).
         data_root: Folder of the data set, if it is not generated.
         split: Which part of it.
         images: How many generated images, 200 if not given; files are all used.
@@ -52,8 +54,15 @@ def evaluate(
     )
     predictor = build_predictor(pretrained)
     output.parent.mkdir(parents=True, exist_ok=True)  # fails now, not after the work
+    if all_tokens and samples.tasks != TASKS:
+        raise ValueError(
+            f"the table of all tokens needs labels for all tasks, got {', '.join(samples.tasks)}: "
+            "leave --all-tokens out."
+        )
     run = functools.partial(
-        evaluate_all_tokens if all_tokens else evaluate_own_tokens,
+        evaluate_all_tokens
+        if all_tokens
+        else functools.partial(evaluate_own_tokens, tasks=samples.tasks),
         predictor,
         samples,
         categories=pretrained.categories,

@@ -19,8 +19,8 @@ from minioneformer.checkpoints.model_folder import TrainedModules
 from minioneformer.checkpoints.pretrained import Pretrained
 from minioneformer.data.categories import class_names
 from minioneformer.data.named import open_on_disk
-from minioneformer.data.stream import TrainingStream
-from minioneformer.data.task_support import check_tasks
+from minioneformer.data.stream import UNIFORM, TrainingStream
+from minioneformer.data.task_support import check_tasks, restrict
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.data.transforms import TrainTransform
 from minioneformer.inference.predictor import Predictor
@@ -158,7 +158,9 @@ def build_stream(recipe: Recipe, pretrained: Pretrained, dataset: Any) -> Traini
             "prompts and texts are tokenized to one length, got "
             f"{config.task_seq_len=}, {config.text_encoder_context_length=}."
         )
-    probabilities = dict(zip(TASKS, data.task_probabilities, strict=True))
+    probabilities = restrict(UNIFORM, dataset.tasks)
+    if data.task_probabilities is not None:
+        probabilities = dict(zip(TASKS, data.task_probabilities, strict=True))
     check_tasks(probabilities, dataset.tasks, data.dataset)
     return TrainingStream(
         dataset=dataset,

@@ -43,7 +43,8 @@ class DataRecipe:
         flip: Horizontal flips in training.
         test_shortest_edge: Of the shorter side at test; None keeps the size.
         test_longest_edge: Upper bound of the longer side at test; None sets none.
-        task_probabilities: Of semantic, instance, panoptic; they sum to 1.
+        task_probabilities: Of semantic, instance, panoptic; they sum to 1. None: equal among those
+            that the labels can teach.
         num_workers: Processes that make batches; 0 makes them in the training process.
 
     Raises:
@@ -67,7 +68,7 @@ class DataRecipe:
     flip: bool = True
     test_shortest_edge: int | None = None
     test_longest_edge: int | None = None
-    task_probabilities: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
+    task_probabilities: tuple[float, float, float] | None = None
     num_workers: int = 0
 
     def __post_init__(self) -> None:
@@ -97,7 +98,8 @@ class OptimizationRecipe:
         autocast: "bf16" or None.
         checkpoint_every: Steps between checkpoints.
         evaluate_every: Steps between evaluations on the validation split; None has none.
-        keep_best: Figure that decides which evaluated model is kept as `best`.
+        keep_best: Figure that decides which evaluated model is kept as `best`; None takes the first
+            of PQ, AP and mIoU that the labels can measure.
         seed: Of weights, data order, augmentation and points.
 
     Raises:
@@ -117,7 +119,7 @@ class OptimizationRecipe:
     autocast: str | None = None
     checkpoint_every: int = 1000
     evaluate_every: int | None = None
-    keep_best: Literal["pq", "ap", "miou"] = "pq"
+    keep_best: Literal["pq", "ap", "miou"] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
 from minioneformer.checkpoints.pretrained import Pretrained, save_pretrained
 from minioneformer.evaluation.evaluator import evaluate
 from minioneformer.inference.predictor import Predictor
-from minioneformer.structures import TASKS, PanopticSample
+from minioneformer.structures import TASKS, Task
 from minioneformer.visualize import draw_demo
 
 EVALUATIONS, BEST, SAMPLES = "evaluations.jsonl", "best", "samples"
 NUM_SAMPLES = 4
+METRICS: Mapping[Task, str] = {"panoptic": "pq", "instance": "ap", "semantic": "miou"}
 
 
 class Validation:
@@ -33,14 +33,15 @@ class Validation:
     Args:
         pretrained: The model in training, with all that belongs to it.
         predictor: Of that model.
-        dataset: To evaluate on.
+        dataset: To evaluate on, with the `tasks` that its labels can measure.
         folder: Of the run.
         every: Updates between evaluations, >= 1.
-        metric: Decides which model is the best: a key of the figures, such as "pq".
+        metric: Decides which model is the best: a key of the figures, such as "pq"; None takes the
+            first of PQ, AP and mIoU that the labels of the data set can measure.
         batch_size: Images that are predicted together; 1 unless all are of one size.
 
     Raises:
-        ValueError: If `every` is below 1.
+        ValueError: If `every` is below 1, or the labels cannot measure the metric.
     """
 
     def __init__(
@@ -48,10 +49,10 @@ class Validation:
         *,
         pretrained: Pretrained,
         predictor: Predictor,
-        dataset: Dataset[PanopticSample],
+        dataset: Any,
         folder: Path,
         every: int,
-        metric: str = "pq",
+        metric: str | None = None,
         batch_size: int = 1,
     ) -> None:
         if every < 1:
@@ -61,7 +62,13 @@ class Validation:
         self.dataset = dataset
         self.folder = folder
         self.every = every
-        self.metric = metric
+        measured = [name for task, name in METRICS.items() if task in dataset.tasks]
+        if metric not in (None, *measured):
+            raise ValueError(
+                f"keep_best must be one of {', '.join(measured)}, which the labels can measure, "
+                f"got {metric!r}."
+            )
+        self.metric = metric or measured[0]
         self.batch_size = batch_size
 
     def __call__(self, row: Mapping[str, int | float]) -> None:
@@ -69,9 +76,6 @@ class Validation:
 
         Args:
             row: Of the log; its "step" counts updates.
-
-        Raises:
-            ValueError: If the figures have no such metric; they are listed.
         """
         step = int(row["step"])
         if step % self.every:
@@ -84,8 +88,6 @@ class Validation:
                 figures = self._evaluate(step)
             finally:
                 modules.train(was_training)
-        if self.metric not in figures:
-            raise ValueError(f"keep_best must be one of {', '.join(figures)}, got {self.metric!r}.")
         best = max((past[self.metric] or 0.0 for past in self._past(step)), default=-1.0)
         if (figures[self.metric] or 0.0) > best:
             save_pretrained(self.folder / BEST, self.pretrained)
@@ -98,10 +100,11 @@ class Validation:
             self.predictor,
             self.dataset,
             categories=categories,
+            tasks=self.dataset.tasks,
             batch_size=self.batch_size,
             progress=False,
         )
-        count = min(NUM_SAMPLES, len(self.dataset))  # type: ignore[arg-type]
+        count = min(NUM_SAMPLES, len(self.dataset))
         samples = [self.dataset[index] for index in range(count)]
         rows = [{task: self.predictor.predict(s.image, task) for task in TASKS} for s in samples]
         (self.folder / SAMPLES).mkdir(parents=True, exist_ok=True)

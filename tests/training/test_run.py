@@ -222,7 +222,7 @@ def test_data_on_disk_need_a_root_and_have_their_own_splits(tmp_path):
     opened, categories = build_dataset(data, "train", tmp_path)
     assert len(opened) == 2
     assert categories == ToyPanoptic().categories
-    with pytest.raises(ValueError, match="'coco_panoptic' lies on disk: give its data_root"):
+    with pytest.raises(ValueError, match="'coco_panoptic' lies on disk: give its data root"):
         build_dataset(data, "train", None)
     with pytest.raises(FileNotFoundError, match="panoptic_train.json"):
         build_dataset(dataclasses.replace(data, train_split="train"), "train", tmp_path)
