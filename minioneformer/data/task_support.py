@@ -80,16 +80,16 @@ def restrict(
 
 
 def restricted_text(dataset_tasks: Sequence[Task]) -> str:
-    """Equal probabilities of some tasks, as a setting spells them.
+    """Equal probabilities of some tasks, as a recipe spells them.
 
     Args:
         dataset_tasks: At least one.
 
     Returns:
-        A dictionary in one line.
+        A tuple in one line, in the order of TASKS.
 
     Example:
-        "{'semantic': 1}" for the semantic task alone.
+        "(1.0, 0.0, 0.0)" for the semantic task alone.
     """
-    share = 1 if len(dataset_tasks) == 1 else round(1 / len(dataset_tasks), 4)
-    return str({task: share for task in TASKS if task in dataset_tasks})
+    share = round(1 / len(dataset_tasks), 4)
+    return str(tuple(share if task in dataset_tasks else 0.0 for task in TASKS))
