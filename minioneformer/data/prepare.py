@@ -154,7 +154,7 @@ def _write_png(path: Path, made: PreparedImage) -> str:
 def _check_complete(source: PanopticSource) -> None:
     """Refuse an annotation file that is of other images than those that are there."""
     pairs, _, _ = read_entries(source.json_path)
-    listed = {image["id"] for image, _ in pairs}
+    listed = {pairs[index][0]["id"] for index in range(len(pairs))}
     there = {path.name for path in source.png_dir.glob("*.png")}
     lacking = [
         image_id
