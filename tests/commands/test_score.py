@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from minioneformer import cli
-from minioneformer.commands.score import score
 from minioneformer.data.coco_writer import write_coco_panoptic
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.evaluation.average_precision import encode_masks
@@ -23,9 +22,8 @@ FIGURES = {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "A
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(capsys):
     """The command's JSON."""
-    monkeypatch.setitem(cli.COMMANDS, "score", score)
 
     def run_score(*words):
         capsys.readouterr()
@@ -287,7 +285,6 @@ def test_semantic_results_of_predict_are_scored_against_labels_and_segments(toy_
     ],
 )
 def test_a_mistake_gives_one_line(words, message, monkeypatch, capsys, tmp_path):
-    monkeypatch.setitem(cli.COMMANDS, "score", score)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["score", *words]) == 2
     out, err = capsys.readouterr()
@@ -295,10 +292,7 @@ def test_a_mistake_gives_one_line(words, message, monkeypatch, capsys, tmp_path)
     assert message in err
 
 
-def test_categories_that_nobody_annotated_are_left_out_with_a_warning(
-    tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setitem(cli.COMMANDS, "score", score)
+def test_categories_that_nobody_annotated_are_left_out_with_a_warning(tmp_path, capsys):
     truth = {
         "images": [{"id": 1, "height": 10, "width": 20}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "area": 100, "iscrowd": 0}],
