@@ -18,6 +18,7 @@ from typing import Any
 
 import tyro
 
+from minioneformer.commands.check_data import check_data
 from minioneformer.commands.checkpoints import convert, export, models
 from minioneformer.commands.evaluation import evaluate
 from minioneformer.commands.prediction import predict
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "predict": predict,
     "score": score,
     "prepare": prepare,
+    "check-data": check_data,
     "models": models,
     "convert": convert,
     "export": export,

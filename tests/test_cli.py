@@ -600,3 +600,12 @@ def test_a_model_is_exported_checked_and_described(tmp_path, capsys):
     odd = ["65" if word == "96" else word for word in words]
     assert main([*odd, "--output", str(tmp_path / "odd.pt2")]) == 2
     assert "32" in capsys.readouterr().err
+
+
+def test_miou_can_be_averaged_over_scales(tmp_path, capsys):
+    words = ["evaluate", "toy", "--dataset", "toy", "--images", "2", "--scales", "64", "96"]
+    assert main([*words, "--output", str(tmp_path / "metrics.json")]) == 0
+    assert set(json.loads((tmp_path / "metrics.json").read_text())) >= {"miou"}
+    assert "panoptic" not in capsys.readouterr().out
+    assert main([*words, "--all-tokens"]) == 2
+    assert "for mIoU alone, got scales=(64, 96)" in capsys.readouterr().err

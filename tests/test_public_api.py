@@ -51,11 +51,24 @@ OPTIONS = {
         "--images",
         "--all-tokens",
         "--no-all-tokens",
+        "--scales",
         "--output",
     },
     "predict": {"--task", "--output"},
     "score": set(),
     "prepare": {"--data-root", "--num-workers"},
+    "check-data": {
+        "--data-root",
+        "--split",
+        "--output",
+        "--vocabulary",
+        "--queries",
+        "--texts",
+        "--pictures",
+        "--num-workers",
+        "--progress",
+        "--no-progress",
+    },
     "models": {"--dataset", "--output"},
     "convert": {"--to", "--model", "--vocabulary"},
     "export": {"--format", "--output", "--height", "--width", "--fixed", "--no-fixed"},
@@ -103,7 +116,7 @@ def test_the_public_names_are_these():
 
 
 def test_the_commands_are_these(help_of):
-    (commands,) = re.findall(r"\{([\w,]+)\}", help_of().splitlines()[0])
+    (commands,) = re.findall(r"\{([\w,-]+)\}", help_of().splitlines()[0])
     assert commands.split(",") == list(OPTIONS)
 
 

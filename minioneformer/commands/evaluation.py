@@ -19,7 +19,8 @@ from minioneformer.data.named import open_for_evaluation
 from minioneformer.evaluation.evaluation_result import token_table
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.evaluation.evaluator import evaluate_all_tokens
-from minioneformer.structures import TASKS
+from minioneformer.inference.test_time_augmentation import MultiScalePredictor
+from minioneformer.structures import TASKS, Task
 from minioneformer.training.parts import build_predictor
 
 
@@ -32,6 +33,7 @@ def evaluate(
     split: str = "val",
     images: int | None = None,
     all_tokens: bool = False,
+    scales: tuple[int, ...] = (),
     output: Path = Path("metrics.json"),
 ) -> None:
     """Score a model: PQ, AP and mIoU, each with its own task token.
@@ -44,15 +46,23 @@ def evaluate(
         split: Which part of it.
         images: How many generated images, 200 if not given; files are all used.
         all_tokens: Every metric under every token, a table of 3 x 3.
+        scales: Shorter sides of images in pixels: mIoU alone, votes averaged over these sizes and
+            their mirror images ("ms+flip").
         output: JSON file for the figures, in percent.
     """
+    if scales and all_tokens:
+        raise ValueError(f"several scales are for mIoU alone, got {scales=} with --all-tokens.")
     if output.is_dir():
         raise IsADirectoryError(f"the figures go to a file, got the folder {str(output)!r}.")
     pretrained = load(weights)
     samples = open_for_evaluation(
         dataset, root=data_root, split=split, images=images, categories=pretrained.categories
     )
-    predictor = build_predictor(pretrained)
+    predictor: Any = build_predictor(pretrained)
+    tasks: tuple[Task, ...] = samples.tasks
+    if scales:
+        predictor = MultiScalePredictor(predictor=predictor, shortest_edges=scales)
+        tasks = ("semantic",)
     output.parent.mkdir(parents=True, exist_ok=True)  # fails now, not after the work
     if all_tokens and samples.tasks != TASKS:
         raise ValueError(
@@ -62,7 +72,7 @@ def evaluate(
     run = functools.partial(
         evaluate_all_tokens
         if all_tokens
-        else functools.partial(evaluate_own_tokens, tasks=samples.tasks),
+        else functools.partial(evaluate_own_tokens, tasks=tasks),
         predictor,
         samples,
         categories=pretrained.categories,
