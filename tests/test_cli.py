@@ -273,6 +273,7 @@ def test_the_demo_trains_scores_and_draws_and_can_be_taken_up_again(tmp_path, ca
 
 def test_settings_can_be_given_together_or_apart(tmp_path, monkeypatch):
     seen = []
+
     def note(recipe, *_, **__):
         seen.append(recipe)
         return load_pretrained("toy")
@@ -609,3 +610,10 @@ def test_miou_can_be_averaged_over_scales(tmp_path, capsys):
     assert "panoptic" not in capsys.readouterr().out
     assert main([*words, "--all-tokens"]) == 2
     assert "for mIoU alone, got scales=(64, 96)" in capsys.readouterr().err
+
+
+def test_the_tool_of_cityscapes_is_for_cityscapes(tmp_path, fail):
+    said = fail(
+        "evaluate", "toy", "--dataset", "toy", "--images", "1", "--cityscapes-results", tmp_path
+    )
+    assert "the tool of Cityscapes scores Cityscapes only" in said

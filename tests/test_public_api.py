@@ -52,6 +52,7 @@ OPTIONS = {
         "--all-tokens",
         "--no-all-tokens",
         "--scales",
+        "--cityscapes-results",
         "--output",
     },
     "predict": {"--task", "--output"},

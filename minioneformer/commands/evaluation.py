@@ -7,20 +7,30 @@ Not here: the metrics (`evaluation/`).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from minioneformer.commands.shared import EVALUATION_BATCH, load, write_figures
+from minioneformer.commands.shared import (
+    EVALUATION_BATCH,
+    figures_text,
+    load,
+    write_figures,
+)
+from minioneformer.data.cityscapes import Cityscapes
+from minioneformer.data.cityscapes_panoptic import CityscapesPanoptic
 from minioneformer.data.named import open_for_evaluation
+from minioneformer.evaluation.cityscapes_protocol import evaluate_cityscapes
 from minioneformer.evaluation.evaluation_result import token_table
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.evaluation.evaluator import evaluate_all_tokens
 from minioneformer.inference.test_time_augmentation import MultiScalePredictor
-from minioneformer.structures import TASKS, Task
+from minioneformer.structures import TASKS, Category, Task
 from minioneformer.training.parts import build_predictor
 
 
@@ -34,6 +44,7 @@ def evaluate(
     images: int | None = None,
     all_tokens: bool = False,
     scales: tuple[int, ...] = (),
+    cityscapes_results: Path | None = None,
     output: Path = Path("metrics.json"),
 ) -> None:
     """Score a model: PQ, AP and mIoU, each with its own task token.
@@ -48,6 +59,8 @@ def evaluate(
         all_tokens: Every metric under every token, a table of 3 x 3.
         scales: Shorter sides of images in pixels: mIoU alone, votes averaged over these sizes and
             their mirror images ("ms+flip").
+        cityscapes_results: Cityscapes by its own tool (extra `cityscapes`): AP, IoU and iIoU of
+            result files, which are written to this folder.
         output: JSON file for the figures, in percent.
     """
     if scales and all_tokens:
@@ -64,15 +77,18 @@ def evaluate(
         predictor = MultiScalePredictor(predictor=predictor, shortest_edges=scales)
         tasks = ("semantic",)
     output.parent.mkdir(parents=True, exist_ok=True)  # fails now, not after the work
+    if cityscapes_results is not None:
+        _score_by_cityscapes_tool(
+            predictor, samples, pretrained.categories, data_root, split, cityscapes_results, output
+        )
+        return
     if all_tokens and samples.tasks != TASKS:
         raise ValueError(
             f"the table of all tokens needs labels for all tasks, got {', '.join(samples.tasks)}: "
             "leave --all-tokens out."
         )
     run = functools.partial(
-        evaluate_all_tokens
-        if all_tokens
-        else functools.partial(evaluate_own_tokens, tasks=tasks),
+        evaluate_all_tokens if all_tokens else functools.partial(evaluate_own_tokens, tasks=tasks),
         predictor,
         samples,
         categories=pretrained.categories,
@@ -87,3 +103,35 @@ def evaluate(
         print(result.table())
         write_figures(output, result.to_dict())
     print(f"wrote {output}")
+
+
+def _score_by_cityscapes_tool(
+    predictor: Any,
+    samples: Any,
+    categories: Sequence[Category],
+    data_root: Path | None,
+    split: str,
+    folder: Path,
+    output: Path,
+) -> None:
+    if not isinstance(samples, Cityscapes | CityscapesPanoptic):
+        raise ValueError(
+            "the tool of Cityscapes scores Cityscapes only, got --cityscapes-results with another "
+            "data set."
+        )
+    inner = Path(data_root or ".") / "gtFine" / split
+    outer = Path(data_root or ".") / "cityscapes" / "gtFine" / split
+    instance, semantic = evaluate_cityscapes(
+        predictor,
+        samples,
+        categories=categories,
+        annotation_dir=inner if inner.is_dir() else outer,
+        folder=folder,
+    )
+    figures = {
+        "instance": None if instance is None else dataclasses.asdict(instance),
+        "semantic": None if semantic is None else dataclasses.asdict(semantic),
+    }
+    print(figures_text(figures))
+    write_figures(output, figures)
+    print(f"wrote {output} and {folder}")
