@@ -86,7 +86,7 @@ def nuclei() -> Recipe:
             task_probabilities=(1.0, 0.0, 0.0),
         ),
         optimization=OptimizationRecipe(
-            steps=1500,
+            steps=900,
             batch_size=4,
             base_lr=1e-3,
             backbone_multiplier=1.0,
