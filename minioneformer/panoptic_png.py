@@ -87,8 +87,10 @@ def read_panoptic_png(path: str | Path) -> Int64[Tensor, "H W"]:
     try:
         content = read_image_bytes(path)
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.load()
             mode = image.mode
-            rgb = np.array(image)
+            packed = image.tobytes("raw", "RGBX") if mode == "RGB" else b""
+            size = (image.height, image.width)
     except FileNotFoundError:
         raise FileNotFoundError(f"no panoptic PNG, got path={str(path)!r}.") from None
     except UnidentifiedImageError:
@@ -102,7 +104,9 @@ def read_panoptic_png(path: str | Path) -> Int64[Tensor, "H W"]:
             f"a panoptic PNG must be RGB with 8 bits (id = R + 256 G + 65536 B), got {mode=}, "
             f"{bits=} in {str(path)!r}. A label map or palette PNG is no panoptic annotation."
         )
-    return rgb_to_id(rearrange(torch.from_numpy(rgb), "H W C -> C H W"))
+    # as `rgb_to_id`, but four bytes at a time are one number; the fourth means nothing
+    ids = np.frombuffer(packed, dtype="<u4") & MAX_ID
+    return torch.from_numpy(ids.astype(np.int64)).view(size)
 
 
 def write_panoptic_png(path: str | Path, segment_map: Int[Tensor, "H W"]) -> None:

@@ -67,7 +67,8 @@ def read_image(path: str | Path) -> UInt8[Tensor, "3 H W"]:
             if mode in READABLE_MODES:
                 # subtle: a palette's transparency is only dropped without a warning by way of RGBA
                 opaque = image.convert("RGBA") if "transparency" in image.info else image
-                rgb = np.array(ImageOps.exif_transpose(opaque).convert("RGB"))
+                ImageOps.exif_transpose(opaque, in_place=True)
+                rgb = np.array(opaque if opaque.mode == "RGB" else opaque.convert("RGB"))
     except FileNotFoundError:
         raise FileNotFoundError(f"no image file, got path={str(path)!r}.") from None
     except UnidentifiedImageError:
@@ -79,7 +80,8 @@ def read_image(path: str | Path) -> UInt8[Tensor, "3 H W"]:
             f"an image needs 8 bits per channel, got {mode=} in {str(path)!r}. "
             f"Convert it first, choosing how its values map to 0 .. 255."
         )
-    return rearrange(torch.from_numpy(rgb), "H W C -> C H W").contiguous()
+    # not copied into planes: the memory order of the file is what resizing wants
+    return rearrange(torch.from_numpy(rgb), "H W C -> C H W")
 
 
 def shortest_edge_size(size: tuple[int, int], shortest: int, longest: int) -> tuple[int, int]:
@@ -164,22 +166,26 @@ def resize_image(
     return rearrange(torch.from_numpy(np.array(resized)), "H W C -> C H W").contiguous()
 
 
-def normalize(images: Num[Tensor, "*batch 3 H W"]) -> Float32[Tensor, "*batch 3 H W"]:
+def normalize(
+    images: Num[Tensor, "*batch 3 H W"], *, out: Float32[Tensor, "*batch 3 H W"] | None = None
+) -> Float32[Tensor, "*batch 3 H W"]:
     """Subtract the mean colour and divide by the standard deviation, channel by channel.
 
     Args:
         images: RGB, 0 to 255, as bytes or as floats.
+        out: Where the result is written; None makes room.
 
     Returns:
-        About -2.1 to 2.7, in float32.
+        About -2.1 to 2.7, in float32; `out` if it was given.
 
     Example:
         Red 124 becomes (124 - 123.675) / 58.395 = 0.00557.
     """
     mean = torch.tensor(IMAGE_MEAN, device=images.device)[:, None, None]
     std = torch.tensor(IMAGE_STD, device=images.device)[:, None, None]
-    # copied even from float32: what follows works in place
-    return images.to(torch.float32, copy=True).sub_(mean).div_(std)
+    if out is None:
+        out = torch.empty(images.shape, device=images.device)
+    return out.copy_(images).sub_(mean).div_(std)
 
 
 def pad_to_multiple(

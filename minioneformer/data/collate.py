@@ -8,6 +8,7 @@ Not here: which samples and which tasks (`data/stream.py`), augmentation (`data/
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minioneformer.data.categories import class_names
+from minioneformer.data.shared_room import empty_room
 from minioneformer.data.targets import target_for_task
 from minioneformer.pixels import normalize
 from minioneformer.structures import Batch, Category, PanopticSample, Task, TaskTarget
@@ -103,10 +105,12 @@ def _padded_size(samples: Sequence[PanopticSample], multiple: int) -> tuple[int,
 
 def _images(samples: Sequence[PanopticSample], size: tuple[int, int]) -> Float[Tensor, "B 3 H W"]:
     """Normalised, each in a corner of zeros."""
-    images = torch.zeros(len(samples), 3, *size)
+    images = empty_room(len(samples), 3, *size, dtype=torch.float32)
     for room, sample in zip(images, samples, strict=True):
         _, height, width = sample.image.shape
-        room[:, :height, :width] = normalize(sample.image)
+        normalize(sample.image, out=room[:, :height, :width])
+        room[:, height:] = 0
+        room[:, :height, width:] = 0
     return images
 
 
@@ -148,7 +152,13 @@ def _text_tokens(
 def _tokenize(
     texts: Sequence[str], tokenizer: BPETokenizer, context_length: int
 ) -> Int[Tensor, "M T"]:
-    """Token ids of each text; most texts of a batch are equal, so each is encoded once."""
+    """Token ids of each text; most texts of a batch are equal, so each is looked up once."""
     rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    distinct = torch.tensor(tokenizer.tokenize(list(rows), context_length))
+    distinct = torch.tensor([_token_row(tokenizer, text, context_length) for text in rows])
     return distinct[torch.tensor([rows[text] for text in texts])]
+
+
+@functools.lru_cache(maxsize=4096)
+def _token_row(tokenizer: BPETokenizer, text: str, context_length: int) -> list[int]:
+    """Token ids of one text; class names come again in every batch."""
+    return tokenizer.tokenize(text, context_length)[0]

@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import v2
 
-from minioneformer.data.color_distortion import distort_color, scale_saturation, turn_hue
+from minioneformer.data import color_distortion
+from minioneformer.data.color_distortion import (
+    distort_color,
+    map_levels,
+    scale_saturation,
+    turn_hue,
+)
 
 pixel_rows = st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=5)
 
@@ -121,3 +127,20 @@ def test_a_turned_hue_agrees_with_torchvision(rng):
     expected = v2.functional.adjust_hue(image, -0.07)
 
     assert (turn_hue(image, -0.07).int() - expected.int()).abs().max() <= 1
+
+
+def test_levels_are_replaced_one_by_one(rng):
+    image = torch.randint(0, 256, (3, 9, 13), dtype=torch.uint8, generator=rng)[:, 2:, 3:7]
+    levels = torch.randint(0, 256, (256,), dtype=torch.uint8, generator=rng)
+    assert torch.equal(map_levels(image, levels), levels[image.long()])
+
+
+def test_strips_make_no_difference(monkeypatch, rng):
+    image = torch.randint(0, 256, (3, 101, 7), dtype=torch.uint8, generator=rng)
+    results = []
+    for rows in (1000, 48):
+        monkeypatch.setattr(color_distortion, "STRIP_ROWS", rows)
+        torch.manual_seed(5)
+        results.append([distort_color(image) for _ in range(8)])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    assert not torch.equal(results[0][0], results[0][1])
