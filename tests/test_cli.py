@@ -393,7 +393,7 @@ def test_a_file_in_the_place_of_an_output_folder_is_one_line(toy_run, image, tmp
         (["toy", "--set", "name=a", "--set", "name=b"], "name is set twice"),
         (["toy", "--set", "model.num_attention_heads=0"], "num_attention_heads must be >= 1"),
         (["toy", "--data-root", "x"], "the toy data set is generated, got data_root='x'."),
-        (["toy", "--set", "data.dataset=coco_panoptic"], "lies on disk: give its data_root."),
+        (["toy", "--set", "data.dataset=coco_panoptic"], "lies on disk: give its data root"),
         (["toy", "--resume"], "nothing to resume in "),
     ],
 )

@@ -4,6 +4,8 @@ import pytest
 
 from minioneformer.training.interrupt import defer_interrupt
 
+pytestmark = pytest.mark.usefixtures("interruptible")
+
 
 def test_the_first_ctrl_c_is_held_back_and_the_second_is_not():
     with defer_interrupt() as requested:

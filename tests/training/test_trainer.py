@@ -451,6 +451,7 @@ def test_another_error_in_the_losses_stays_itself(tmp_path, no_pictures):
 # Ctrl-C
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_finishes_the_step_writes_a_checkpoint_and_stops(whole_run, tmp_path):
     def interrupted(terms):
         signal.raise_signal(signal.SIGINT)
@@ -466,6 +467,7 @@ def test_ctrl_c_finishes_the_step_writes_a_checkpoint_and_stops(whole_run, tmp_p
     assert_same_weights(resumed, whole_run)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_stops_at_once(tmp_path, no_pictures):
     def interrupted_twice(terms):
         signal.raise_signal(signal.SIGINT)
