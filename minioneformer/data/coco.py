@@ -27,6 +27,7 @@ from minioneformer.data.coco_json import (
     parse_segments,
     read_entries,
 )
+from minioneformer.data.sample_steps import visible_ids
 from minioneformer.panoptic_png import read_panoptic_png
 from minioneformer.pixels import read_image
 from minioneformer.structures import (
@@ -184,7 +185,7 @@ def check_panoptic_png(
             f"{path}: annotation and image must have one size, "
             f"got PNG (H, W) = {tuple(segment_map.shape)}, image {tuple(image.shape[1:])}."
         )
-    painted = set(segment_map.unique_consecutive().tolist()) - {VOID_ID}
+    painted = visible_ids(segment_map) - {VOID_ID}
     listed = {segment.id for segment in segments}
     if painted - listed:
         raise ValueError(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
@@ -97,14 +98,30 @@ def replace_pixels(
     Returns:
         The new sample. Areas are None, since those of the file hold no longer.
     """
-    # unique_consecutive shortens the runs that segments make, and needs no sorting
-    visible = set(segment_map.unique_consecutive().tolist())
+    visible = visible_ids(segment_map)
     segments = tuple(
         dataclasses.replace(segment, area=None)
         for segment in sample.segments
         if segment.id in visible
     )
     return dataclasses.replace(sample, image=image, segment_map=segment_map, segments=segments)
+
+
+def visible_ids(segment_map: Int[Tensor, "H W"]) -> set[int]:
+    """The values of a map, several times faster than `unique` where neighbours are mostly equal.
+
+    Args:
+        segment_map: On the CPU.
+
+    Returns:
+        Each value once, void included.
+
+    Example:
+        Of the row 4 4 0 4 it is {0, 4}.
+    """
+    ids = segment_map.contiguous().numpy().ravel()
+    last_of_runs = np.flatnonzero(ids[1:] != ids[:-1])
+    return set(ids[last_of_runs].tolist()) | set(ids[-1:].tolist())
 
 
 def _resize_map(

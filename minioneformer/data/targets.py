@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from minioneformer.data.sample_steps import visible_ids
 from minioneformer.data.shared_room import empty_room
 from minioneformer.structures import Category, PanopticSample, TaskTarget
 from minioneformer.text.task_prompt import check_task
@@ -60,8 +61,7 @@ def target_for_task(
         if not segment.is_crowd
         and (checked_task != "instance" or categories[segment.label].is_thing)
     ]
-    # unique_consecutive shortens the runs that segments make, and needs no sorting
-    visible = set(sample.segment_map.unique_consecutive().tolist())
+    visible = visible_ids(sample.segment_map)
     kept = [segment for segment in kept if segment.id in visible]
     groups: list[tuple[int, list[int]]] = [(segment.label, [segment.id]) for segment in kept]
     if checked_task == "semantic":
@@ -80,7 +80,7 @@ def _masks_of_ids(
     """True where the segment map has one of the ids of each group."""
     # NumPy compares several times faster than torch does, and 32 bits faster than 64
     found = segment_map.numpy()
-    if found.dtype == np.int64 and found.size and found.max() <= np.iinfo(np.int32).max:
+    if found.size and found.max() <= np.iinfo(np.int32).max:
         found = found.astype(np.int32)
     masks = empty_room(len(groups), *segment_map.shape, dtype=torch.bool)
     for mask, ids in zip(masks.numpy(), groups, strict=True):
