@@ -111,7 +111,7 @@ def visible_ids(segment_map: Int[Tensor, "H W"]) -> set[int]:
     """The values of a map, several times faster than `unique` where neighbours are mostly equal.
 
     Args:
-        segment_map: On the CPU.
+        segment_map: Ids of segments.
 
     Returns:
         Each value once, void included.
@@ -119,9 +119,8 @@ def visible_ids(segment_map: Int[Tensor, "H W"]) -> set[int]:
     Example:
         Of the row 4 4 0 4 it is {0, 4}.
     """
-    ids = segment_map.contiguous().numpy().ravel()
-    last_of_runs = np.flatnonzero(ids[1:] != ids[:-1])
-    return set(ids[last_of_runs].tolist()) | set(ids[-1:].tolist())
+    # shortens the runs that segments make, and needs no sorting
+    return set(segment_map.unique_consecutive().tolist())
 
 
 def _resize_map(
@@ -131,9 +130,9 @@ def _resize_map(
     # subtle: interpolation in torch goes through float32, which rounds ids above 2^24; the
     # centre of new cell i lies in old cell floor((i + 1/2) * old / new), in integers below
     rows, columns = (
-        (2 * torch.arange(first, first + length) + 1) * old // (2 * new)
+        (2 * np.arange(first, first + length) + 1) * old // (2 * new)
         for first, length, old, new in zip(
             window[:2], window[2:], segment_map.shape, size, strict=True
         )
     )
-    return segment_map.index_select(0, rows).index_select(1, columns)
+    return torch.from_numpy(segment_map.numpy().take(rows, axis=0).take(columns, axis=1))
