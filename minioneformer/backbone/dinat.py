@@ -21,8 +21,8 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from minioneformer.backbone.block_stage import BlockStage
 from minioneformer.backbone.neighborhood_attention import NeighborhoodAttention
 from minioneformer.backbone.swin import FEATURE_NAMES
 from minioneformer.backbone.swin_block import GeluMLP
@@ -135,44 +135,6 @@ class DinatBlock(nn.Module):
         return x + self.drop_path(_scaled(self.mlp(self.norm2(x)), self.mlp_scale))
 
 
-class DinatStage(nn.Module):
-    """The blocks of one resolution, and the step down to the next.
-
-    Args:
-        blocks: In order.
-        downsample: To the next stage; None in the last.
-        checkpoint_blocks: Whether to recompute each block in the backward pass.
-    """
-
-    def __init__(
-        self,
-        *,
-        blocks: Sequence[DinatBlock],
-        downsample: ConvDownsample | None,
-        checkpoint_blocks: bool = False,
-    ) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
-        self.checkpoint_blocks = checkpoint_blocks
-
-    def forward(
-        self, x: Float[Tensor, "B H W C"]
-    ) -> tuple[Float[Tensor, "B H W C"], Float[Tensor, "B H_next W_next C_next"]]:
-        """Run the blocks.
-
-        Args:
-            x: The map of this stage.
-
-        Returns:
-            The map after the blocks, and the one that the next stage starts from; in the last
-            stage the same.
-        """
-        for block in self.blocks:
-            x = checkpoint(block, x, use_reentrant=False) if self.checkpoint_blocks else block(x)
-        return x, x if self.downsample is None else self.downsample(x)
-
-
 class DiNAT(nn.Module):
     """Image in, feature maps at strides 4, 8, 16 and 32 out; defaults are DiNAT-Mini.
 
@@ -243,7 +205,7 @@ class DiNAT(nn.Module):
             ]
             downsample = None if dim == dims[-1] else ConvDownsample(dim=dim)
             self.stages.append(
-                DinatStage(
+                BlockStage(
                     blocks=blocks, downsample=downsample, checkpoint_blocks=checkpoint_blocks
                 )
             )

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from minioneformer.backbone.block_stage import BlockStage
 from minioneformer.backbone.swin_block import SwinBlock
 from minioneformer.backbone.windows import pad_to_multiple
 from minioneformer.config import SwinConfig
@@ -86,44 +86,6 @@ class PatchMerging(nn.Module):
             pad_to_multiple(x, 2), "b (h row) (w column) c -> b h w (column row c)", row=2, column=2
         )
         return self.reduction(self.norm(cells))
-
-
-class SwinStage(nn.Module):
-    """The blocks of one resolution, and the step down to the next.
-
-    Args:
-        blocks: Alternately unshifted and shifted.
-        downsample: To the next stage; None in the last.
-        checkpoint_blocks: Whether to recompute each block in the backward pass.
-    """
-
-    def __init__(
-        self,
-        *,
-        blocks: Sequence[SwinBlock],
-        downsample: PatchMerging | None,
-        checkpoint_blocks: bool = False,
-    ) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
-        self.checkpoint_blocks = checkpoint_blocks
-
-    def forward(
-        self, x: Float[Tensor, "B H W C"]
-    ) -> tuple[Float[Tensor, "B H W C"], Float[Tensor, "B H_next W_next C_next"]]:
-        """Run the blocks.
-
-        Args:
-            x: The map of this stage.
-
-        Returns:
-            The map after the blocks, and the one that the next stage starts from; in the last
-            stage the same.
-        """
-        for block in self.blocks:
-            x = checkpoint(block, x, use_reentrant=False) if self.checkpoint_blocks else block(x)
-        return x, x if self.downsample is None else self.downsample(x)
 
 
 class SwinTransformer(nn.Module):
@@ -194,7 +156,7 @@ class SwinTransformer(nn.Module):
             is_last = dim == dims[-1]
             merging = None if is_last else PatchMerging(dim=dim, layer_norm_eps=layer_norm_eps)
             self.stages.append(
-                SwinStage(blocks=blocks, downsample=merging, checkpoint_blocks=checkpoint_blocks)
+                BlockStage(blocks=blocks, downsample=merging, checkpoint_blocks=checkpoint_blocks)
             )
         self.norms = nn.ModuleDict(
             {name: nn.LayerNorm(dim, eps=layer_norm_eps) for name, dim in self.out_channels.items()}
