@@ -18,6 +18,7 @@ from minioneformer.checkpoints.image_settings import ImageSettings
 from minioneformer.checkpoints.model_folder import TrainedModules
 from minioneformer.checkpoints.pretrained import Pretrained
 from minioneformer.data.categories import class_names
+from minioneformer.data.large_scale_jitter import LargeScaleJitter
 from minioneformer.data.named import open_on_disk
 from minioneformer.data.stream import UNIFORM, TrainingStream
 from minioneformer.data.task_support import check_tasks, restrict
@@ -164,14 +165,7 @@ def build_stream(recipe: Recipe, pretrained: Pretrained, dataset: Any) -> Traini
     check_tasks(probabilities, dataset.tasks, data.dataset)
     return TrainingStream(
         dataset=dataset,
-        transform=TrainTransform(
-            crop_size=data.crop_size,
-            shortest_edges=data.shortest_edges or None,
-            longest_edge=data.longest_edge,
-            color_augmentation=data.color_augmentation,
-            flip=data.flip,
-            pad_to_crop=data.pad_to_crop,
-        ),
+        transform=_build_transform(data),
         categories=pretrained.categories,
         tokenizer=pretrained.tokenizer,
         num_text=config.num_text if config.contrastive_weight else None,
@@ -179,4 +173,17 @@ def build_stream(recipe: Recipe, pretrained: Pretrained, dataset: Any) -> Traini
         seed=recipe.optimization.seed,
         task_probabilities=probabilities,
         context_length=config.task_seq_len,
+    )
+
+
+def _build_transform(data: DataRecipe) -> TrainTransform | LargeScaleJitter:
+    if data.large_scale_jitter and data.crop_size is not None:
+        return LargeScaleJitter(crop_size=data.crop_size, flip=data.flip)
+    return TrainTransform(
+        crop_size=data.crop_size,
+        shortest_edges=data.shortest_edges or None,
+        longest_edge=data.longest_edge,
+        color_augmentation=data.color_augmentation,
+        flip=data.flip,
+        pad_to_crop=data.pad_to_crop,
     )

@@ -39,6 +39,8 @@ class DataRecipe:
         longest_edge: Upper bound of the longer side in training.
         crop_size: (H, W) of random crops in training; None crops nothing.
         pad_to_crop: Whether smaller images are padded to the crop.
+        large_scale_jitter: The augmentation of the COCO recipe instead: a flip, a scale between 0.1
+            and 2, a crop of `crop_size` or padding to it.
         color_augmentation: Photometric distortion in training.
         flip: Horizontal flips in training.
         test_shortest_edge: Of the shorter side at test; None keeps the size.
@@ -48,7 +50,8 @@ class DataRecipe:
         num_workers: Processes that make batches; 0 makes them in the training process.
 
     Raises:
-        ValueError: If there would be no image to train on or to evaluate on.
+        ValueError: If there would be no image to train on or to evaluate on, or values of both
+            augmentations are given.
     """
 
     dataset: Literal[
@@ -64,6 +67,7 @@ class DataRecipe:
     longest_edge: int | None = None
     crop_size: tuple[int, int] | None = None
     pad_to_crop: bool = False
+    large_scale_jitter: bool = False
     color_augmentation: bool = False
     flip: bool = True
     test_shortest_edge: int | None = None
@@ -77,6 +81,13 @@ class DataRecipe:
             raise ValueError(
                 f"needs images to train and to evaluate on, got {self.train_images=}, "
                 f"{self.val_images=}."
+            )
+        others = bool(self.shortest_edges) or self.color_augmentation or self.longest_edge
+        if self.large_scale_jitter and (others or self.crop_size is None):
+            raise ValueError(
+                "large_scale_jitter needs a crop_size and takes no shortest_edges, longest_edge or "
+                f"color_augmentation, got {self.crop_size=}, {self.shortest_edges=}, "
+                f"{self.longest_edge=}, {self.color_augmentation=}."
             )
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from minioneformer.checkpoints.pretrained import load_pretrained
+from minioneformer.data.large_scale_jitter import LargeScaleJitter
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.evaluation.evaluator import evaluate
 from minioneformer.text.tokenizer import BPETokenizer
@@ -316,3 +317,19 @@ def test_a_run_starts_from_another_model(finished, tmp_path):
         torch.testing.assert_close(new[name], value, atol=1e-6, rtol=1e-5, msg=name)
     with pytest.raises(ValueError, match=r"recipe.init was .*first.*, got None"):
         run(dataclasses.replace(recipe, init=None), tmp_path / "tuned", resume=True)
+
+
+def test_the_augmentation_of_coco_can_be_chosen():
+    recipe = tiny(
+        "data.large_scale_jitter=True",
+        "data.crop_size=(64,32)",
+        "data.shortest_edges=()",
+        "data.longest_edge=None",
+    )
+    toy_data = ToyPanoptic(size=(24, 40), length=2)
+    stream = build_stream(recipe, build_pretrained(recipe, toy_data.categories), toy_data)
+    assert isinstance(stream.transform, LargeScaleJitter)
+    assert stream[0].images.shape[-2:] == (64, 32)
+    for wrong in ("data.crop_size=None", "data.color_augmentation=True"):
+        with pytest.raises(ValueError, match="large_scale_jitter needs a crop_size and takes no"):
+            override(recipe, [wrong])
