@@ -27,6 +27,7 @@ from minioneformer.commands.score import score
 from minioneformer.commands.training import demo, train
 from minioneformer.training.failure import NonFiniteLossError
 
+PIPE_CLOSED = 141  # as a shell has it for programs that the signal ends
 WORKER_FAILED = "in DataLoader worker process"
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; None takes those of the process.
 
     Returns:
-        Exit status: 0, or 2 for a mistake, 130 for Ctrl-C.
+        Exit status: 0, or 2 for a mistake, 130 for Ctrl-C, 141 if nobody reads the output any more.
     """
     try:
         tyro.extras.subcommand_cli_from_dict(
@@ -66,11 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description="OneFormer by hand: one model for three segmentation tasks.",
             args=list(sys.argv[1:] if arguments is None else arguments),
         )
+        sys.stdout.flush()  # a reader that is gone is noticed here, not when the interpreter ends
     except SystemExit as stop:  # tyro has printed help, or what is wrong with the words
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as stop:
         print(f"minioneformer: stopped. {stop}".rstrip(), file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads our output, such as `head`, has seen enough
+        # subtle: the interpreter would try once more when it ends, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except (ValueError, OSError, NonFiniteLossError) as error:
         if os.environ.get("MINIONEFORMER_TRACEBACK"):
             raise

@@ -617,3 +617,17 @@ def test_the_tool_of_cityscapes_is_for_cityscapes(tmp_path, fail):
         "evaluate", "toy", "--dataset", "toy", "--images", "1", "--cityscapes-results", tmp_path
     )
     assert "the tool of Cityscapes scores Cityscapes only" in said
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake():
+    """As `minioneformer models | head -0`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minioneformer", "models", "--dataset", "coco"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[1],
+    )
+    process.stdout.close()
+    said = process.stderr.read()
+    assert (process.wait(), said) == (141, b"")
+    process.stderr.close()
