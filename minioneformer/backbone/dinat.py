@@ -13,7 +13,6 @@ Not here: the attention (`backbone/neighborhood_attention.py`), pretrained weigh
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -27,7 +26,7 @@ from minioneformer.backbone.neighborhood_attention import NeighborhoodAttention
 from minioneformer.backbone.swin import FEATURE_NAMES
 from minioneformer.backbone.swin_block import GeluMLP
 from minioneformer.config import DinatConfig
-from minioneformer.layers.drop_path import DropPath
+from minioneformer.layers.drop_path import DropPath, linear_drop_path_rates
 
 Dilations = Sequence[Sequence[int]]
 
@@ -195,13 +194,12 @@ class DiNAT(nn.Module):
             layer_scale_init_value=layer_scale_init_value,
             layer_norm_eps=layer_norm_eps,
         )
-        steps = max(sum(depths) - 1, 1)
-        rates = (drop_path_rate * block / steps for block in itertools.count())
         self.stages = nn.ModuleList()
-        for dim, heads, stage_dilations in zip(dims, num_heads, dilations, strict=True):
+        rates = linear_drop_path_rates(drop_path_rate, depths)
+        for dim, heads, steps, stage_rates in zip(dims, num_heads, dilations, rates, strict=True):
             blocks = [
-                make_block(dim=dim, num_heads=heads, dilation=dilation, drop_path_rate=next(rates))
-                for dilation in stage_dilations
+                make_block(dim=dim, num_heads=heads, dilation=step, drop_path_rate=rate)
+                for step, rate in zip(steps, stage_rates, strict=True)
             ]
             downsample = None if dim == dims[-1] else ConvDownsample(dim=dim)
             self.stages.append(

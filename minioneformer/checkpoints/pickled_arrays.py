@@ -53,7 +53,7 @@ def read_pickled_arrays(content: bytes) -> dict[Any, Any]:
         if not isinstance(values, dict):
             raise ValueError(f"it holds a {type(values).__name__} and no dictionary of weights")
         return _as_tensors(values)
-    except ForbiddenGlobalError:
+    except (ForbiddenGlobalError, MemoryError):
         raise
     # subtle: a broken pickle fails in whichever function its bytes happen to reach.
     except Exception as error:

@@ -199,6 +199,8 @@ def _read_torch(path: Path, *, mapped: bool) -> Any:
         if found is None:
             raise _broken(path, error) from error
         raise _forbidden(path, found.group(1)) from error
+    except (MemoryError, PermissionError):  # nothing is wrong with the file
+        raise
     # subtle: a broken file fails in whichever function its bytes happen to reach.
     except Exception as error:
         raise _broken(path, error) from error

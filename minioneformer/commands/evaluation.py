@@ -8,7 +8,6 @@ Not here: the metrics (`evaluation/`).
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +28,9 @@ from minioneformer.evaluation.cityscapes_protocol import evaluate_cityscapes
 from minioneformer.evaluation.evaluation_result import token_table
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.evaluation.evaluator import evaluate_all_tokens
+from minioneformer.inference.predictor import Predictor
 from minioneformer.inference.test_time_augmentation import MultiScalePredictor
-from minioneformer.structures import TASKS, Category, Task
+from minioneformer.structures import TASKS, Category
 from minioneformer.training.parts import build_predictor
 
 
@@ -63,46 +63,67 @@ def evaluate(
             result files, which are written to this folder.
         output: JSON file for the figures, in percent.
     """
-    if scales and all_tokens:
-        raise ValueError(f"several scales are for mIoU alone, got {scales=} with --all-tokens.")
+    chosen = [bool(scales), all_tokens, cityscapes_results is not None]
+    if sum(chosen) > 1:
+        raise ValueError(
+            "--scales, --all-tokens and --cityscapes-results are three ways to score, got "
+            f"{sum(chosen)} of them. Several scales are for mIoU alone."
+        )
     if output.is_dir():
         raise IsADirectoryError(f"the figures go to a file, got the folder {str(output)!r}.")
     pretrained = load(weights)
     samples = open_for_evaluation(
         dataset, root=data_root, split=split, images=images, categories=pretrained.categories
     )
-    predictor: Any = build_predictor(pretrained)
-    tasks: tuple[Task, ...] = samples.tasks
-    if scales:
-        predictor = MultiScalePredictor(predictor=predictor, shortest_edges=scales)
-        tasks = ("semantic",)
+    predictor = build_predictor(pretrained)
     output.parent.mkdir(parents=True, exist_ok=True)  # fails now, not after the work
     if cityscapes_results is not None:
         _score_by_cityscapes_tool(
             predictor, samples, pretrained.categories, data_root, split, cityscapes_results, output
         )
         return
-    if all_tokens and samples.tasks != TASKS:
+    batch_size = EVALUATION_BATCH if dataset == "toy" else 1
+    if all_tokens:
+        figures = _score_all_tokens(predictor, samples, batch_size)
+    else:
+        figures = _score(predictor, samples, scales, batch_size)
+    write_figures(output, figures)
+    print(f"wrote {output}")
+
+
+def _score(
+    predictor: Predictor, samples: Any, scales: tuple[int, ...], batch_size: int
+) -> dict[str, Any]:
+    """Each metric that the labels can measure with its own token; print the table."""
+    views = MultiScalePredictor(predictor=predictor, shortest_edges=scales) if scales else None
+    result = evaluate_own_tokens(
+        views or predictor,
+        samples,
+        categories=predictor.categories,
+        tasks=samples.tasks if views is None else ("semantic",),
+        batch_size=batch_size,
+        progress=sys.stderr.isatty(),
+    )
+    print(result.table())
+    return result.to_dict()
+
+
+def _score_all_tokens(predictor: Predictor, samples: Any, batch_size: int) -> dict[str, Any]:
+    """Every metric with every token; print the table."""
+    if samples.tasks != TASKS:
         raise ValueError(
             f"the table of all tokens needs labels for all tasks, got {', '.join(samples.tasks)}: "
             "leave --all-tokens out."
         )
-    run = functools.partial(
-        evaluate_all_tokens if all_tokens else functools.partial(evaluate_own_tokens, tasks=tasks),
+    results = evaluate_all_tokens(
         predictor,
         samples,
-        categories=pretrained.categories,
-        batch_size=EVALUATION_BATCH if dataset == "toy" else 1,
+        categories=predictor.categories,
+        batch_size=batch_size,
         progress=sys.stderr.isatty(),
     )
-    result: Any = run()
-    if all_tokens:
-        print(token_table(result))
-        write_figures(output, {token: row.to_dict() for token, row in result.items()})
-    else:
-        print(result.table())
-        write_figures(output, result.to_dict())
-    print(f"wrote {output}")
+    print(token_table(results))
+    return {token: row.to_dict() for token, row in results.items()}
 
 
 def _score_by_cityscapes_tool(

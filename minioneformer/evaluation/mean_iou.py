@@ -21,6 +21,7 @@ from jaxtyping import Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from minioneformer.evaluation.same_catalogue import check_same_catalogue
 from minioneformer.evaluation.segment_positions import segment_positions
 from minioneformer.structures import Category, Segment
 
@@ -148,11 +149,7 @@ class MeanIoU:
         Raises:
             ValueError: If the catalogues differ.
         """
-        if self.categories != other.categories:
-            raise ValueError(
-                f"only results of one catalogue can be merged, got {len(self.categories)=}, "
-                f"{len(other.categories)=} with other entries."
-            )
+        check_same_catalogue(self.categories, other.categories)
         self.confusion += other.confusion
         self.missing += other.missing
 

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
+from minioneformer.evaluation.same_catalogue import check_same_catalogue
 from minioneformer.evaluation.segment_overlap import SegmentOverlap
 from minioneformer.structures import Category, PredictedSegment, Segment
 
@@ -185,11 +186,7 @@ class PanopticQuality:
         Raises:
             ValueError: If the catalogues differ.
         """
-        if self.categories != other.categories:
-            raise ValueError(
-                f"only results of one catalogue can be merged, got {len(self.categories)=}, "
-                f"{len(other.categories)=} with other entries."
-            )
+        check_same_catalogue(self.categories, other.categories)
         self.iou_sum += other.iou_sum
         self.tp += other.tp
         self.fp += other.fp

@@ -18,7 +18,7 @@ from torch import Tensor
 from minioneformer.checkpoints.convert import read_official
 from minioneformer.checkpoints.key_table import list_names
 from minioneformer.checkpoints.load_report import LoadReport
-from minioneformer.checkpoints.model_folder import CONFIG, TrainedModules, read_model
+from minioneformer.checkpoints.model_folder import CONFIG, TrainedModules, read_config, read_model
 from minioneformer.config import OneFormerConfig
 from minioneformer.hub import TOY, find_folder
 from minioneformer.training.recipe import Recipe
@@ -81,10 +81,11 @@ def take_over(recipe: Recipe, source: str | Path) -> Recipe:
         FileNotFoundError: If there is no such model.
         ValueError: If its files are broken, or sizes do not fit together.
     """
-    config = read_start(source).config
+    folder = _folder(source)
+    # subtle: the weights are read when the run begins; here the sizes are enough.
+    config = read_official(source).config if folder is None else read_config(folder / CONFIG)
     num_queries = max(config.num_queries, recipe.model.num_queries)
     config = dataclasses.replace(config, num_queries=num_queries, is_training=True)
-    folder = _folder(source)
     has_vocabulary = folder is not None and (folder / "vocab.json").is_file()
     vocabulary = str(folder) if has_vocabulary and str(source) != TOY else recipe.vocabulary
     return dataclasses.replace(recipe, model=config, vocabulary=vocabulary, init=str(source))

@@ -302,3 +302,16 @@ def test_arrays_of_a_zip_are_no_weights(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.ones(2))
     with pytest.raises(ValueError, match="x.npz is truncated or no file of weights"):
         read_weight_file(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("error", [MemoryError, PermissionError])
+def test_what_is_not_the_fault_of_the_file_is_not_blamed_on_it(error, tmp_path, monkeypatch):
+    path = tmp_path / "model.pth"
+    torch.save({"a": torch.zeros(2)}, path)
+
+    def fail(*_arguments, **_keywords):
+        raise error("no")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(error, match="^no$"):
+        read_weight_file(path)
