@@ -19,7 +19,7 @@ import torch
 from minioneformer.checkpoints.pretrained import Pretrained, save_pretrained
 from minioneformer.evaluation.evaluator import evaluate
 from minioneformer.inference.predictor import Predictor
-from minioneformer.structures import TASKS, Task
+from minioneformer.structures import Task
 from minioneformer.visualize import draw_demo
 
 EVALUATIONS, BEST, SAMPLES = "evaluations.jsonl", "best", "samples"
@@ -106,7 +106,8 @@ class Validation:
         )
         count = min(NUM_SAMPLES, len(self.dataset))
         samples = [self.dataset[index] for index in range(count)]
-        rows = [{task: self.predictor.predict(s.image, task) for task in TASKS} for s in samples]
+        tasks = self.dataset.tasks  # what the labels do not teach would only show noise
+        rows = [{task: self.predictor.predict(s.image, task) for task in tasks} for s in samples]
         (self.folder / SAMPLES).mkdir(parents=True, exist_ok=True)
         draw_demo(samples, rows, categories, path=self.folder / SAMPLES / f"step_{step:08d}.png")
         return {

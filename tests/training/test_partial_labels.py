@@ -11,6 +11,7 @@ from PIL import Image
 
 from minioneformer.cli import main
 from minioneformer.data.toy import ToyPanoptic
+from minioneformer.training import validation
 from minioneformer.training.parts import build_dataset, build_pretrained, build_stream
 from minioneformer.training.recipes import override, recipe_named
 from minioneformer.training.run import train
@@ -67,7 +68,11 @@ def write(root, kind):
 
 
 @pytest.mark.parametrize(("kind", "metric"), [("semantic", "miou"), ("instance", "ap")])
-def test_a_run_follows_the_labels_and_measures_what_they_can(kind, metric, tmp_path, capsys):
+def test_a_run_follows_the_labels_and_measures_what_they_can(
+    kind, metric, tmp_path, capsys, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(validation, "draw_demo", lambda _, rows, *__, **___: drawn.extend(rows))
     write(tmp_path, kind)
     recipe = override(recipe_named("small"), TINY)
     dataset, categories = build_dataset(recipe.data, "train", tmp_path)
@@ -81,6 +86,7 @@ def test_a_run_follows_the_labels_and_measures_what_they_can(kind, metric, tmp_p
     ]
     assert [row["step"] for row in rows] == [2] and metric in rows[0] and "pq" not in rows[0]
     assert (tmp_path / "run" / "best" / "config.json").is_file()
+    assert len(drawn) == 4 and all(set(row) == {kind} for row in drawn)
 
     words = ["evaluate", str(tmp_path / "run"), "--dataset", "own", "--data-root", str(tmp_path)]
     assert main([*words, "--output", str(tmp_path / "metrics.json")]) == 0
