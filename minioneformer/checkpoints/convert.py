@@ -26,6 +26,7 @@ from minioneformer.checkpoints.model_folder import (
     CONFIG,
     FOR_TRAINING,
     TrainedModules,
+    find_model,
     read_config,
     read_model,
 )
@@ -97,7 +98,7 @@ def convert(
     """Write a model in another layout.
 
     Args:
-        source: A folder of the published layout, or a file of the original code.
+        source: A file of the original code, or a model as `find_model` finds it.
         target: A folder for "huggingface", a file for "official".
         to: The layout of the target.
         model: Name of the published model that a file is one of; see `read_official`.
@@ -113,10 +114,11 @@ def convert(
         ValueError: If a file is broken, weights do not fit, or the vocabulary is missing or is
             that of another model.
     """
-    source, target = Path(source), Path(target)
+    target = Path(target)
     if target.exists():
         raise FileExistsError(f"the target is there already, got {str(target)!r}.")
-    from_folder = (source / CONFIG).is_file()
+    from_folder = not Path(source).is_file()
+    source = find_model(source) if from_folder else Path(source)
     if to == "official":
         if from_folder:
             config, modules, report = read_model(source)

@@ -30,6 +30,7 @@ from minioneformer.checkpoints.weight_files import (
 )
 from minioneformer.config import OneFormerConfig, check_fields
 from minioneformer.field_types import fit_fields
+from minioneformer.hub import TOY, find_folder, is_hub_name
 from minioneformer.losses.criterion import Criterion
 from minioneformer.model import OneFormer
 
@@ -37,6 +38,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 ARCHITECTURE = "OneFormerForUniversalSegmentation"
 # Parts that a published file may lack: its model was saved for inference.
 FOR_TRAINING = ("model.text_mapper.", "criterion.")
+HUB_FILES = ("*.json", "*.safetensors", "*.bin", "merges.txt")
 
 
 class TrainedModules(nn.Module):
@@ -60,6 +62,32 @@ class TrainedModules(nn.Module):
             config: Of the model.
         """
         return cls(model=OneFormer.from_config(config), criterion=Criterion.from_config(config))
+
+
+def find_model(source: str | Path) -> Path:
+    """Find the folder of a model.
+
+    Args:
+        source: That folder, the folder of a run that holds one as `model`, an id on the Hugging
+            Face hub, or "toy" for the model that ships with the package.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        ImportError: If it has to be fetched and `huggingface_hub` is not installed.
+    """
+    for folder in (Path(source), Path(source) / "model"):
+        if (folder / CONFIG).is_file():
+            return folder
+    if is_hub_name(source) or (str(source) == TOY and not Path(source).exists()):
+        return find_folder(source, files=HUB_FILES)
+    raise FileNotFoundError(
+        f"no model in {str(source)!r}: need a folder with {CONFIG} and {WEIGHTS}, the folder of a "
+        "finished run, an id on the hub such as shi-labs/oneformer_coco_swin_large, or 'toy' for "
+        "the model that ships with the package."
+    )
 
 
 def read_config(path: Path) -> OneFormerConfig:

@@ -26,20 +26,18 @@ from minioneformer.checkpoints.image_settings import (
 from minioneformer.checkpoints.load_report import LoadReport
 from minioneformer.checkpoints.model_folder import (
     CONFIG,
-    WEIGHTS,
     TrainedModules,
+    find_model,
     read_config,
     read_model,
     write_model,
 )
 from minioneformer.config import OneFormerConfig
-from minioneformer.hub import TOY, find_folder, is_hub_name
 from minioneformer.model import OneFormer
 from minioneformer.structures import Category
 from minioneformer.text.tokenizer import BPETokenizer
 
 PREPROCESSOR = "preprocessor_config.json"
-HUB_FILES = ("*.json", "*.safetensors", "*.bin", "merges.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +107,7 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
             configuration (tensors named), the vocabulary is another one, or a text branch is
             asked for that is not there.
     """
-    folder = _find(source)
+    folder = find_model(source)
     if with_text and not read_config(folder / CONFIG).is_training:
         raise ValueError(f"{folder} holds no text branch, got {with_text=}.")
     preprocessor = folder / PREPROCESSOR
@@ -129,17 +127,4 @@ def load_pretrained(source: str | Path, *, with_text: bool = False) -> Pretraine
         categories=read_categories(folder, values, config),
         settings=settings,
         report=report,
-    )
-
-
-def _find(source: str | Path) -> Path:
-    for folder in (Path(source), Path(source) / "model"):
-        if (folder / CONFIG).is_file():
-            return folder
-    if is_hub_name(source) or (str(source) == TOY and not Path(source).exists()):
-        return find_folder(source, files=HUB_FILES)
-    raise FileNotFoundError(
-        f"no model in {str(source)!r}: need a folder with {CONFIG} and {WEIGHTS}, the folder of a "
-        "finished run, an id on the hub such as shi-labs/oneformer_coco_swin_large, or 'toy' for "
-        "the model that ships with the package."
     )

@@ -40,7 +40,7 @@ def models(*, dataset: str | None = None, output: Path | None = None) -> None:
 
 
 def convert(
-    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SRC")],
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")],
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")],
     /,
     *,
@@ -51,7 +51,8 @@ def convert(
     """Write weights in another layout.
 
     Args:
-        source: Folder with config.json and weights, or a file of the original code (.pth, .pkl).
+        source: Folder of a model or of a run, a name on the hub, "toy", or a file of the original
+            code (.pth, .pkl).
         target: Folder to make for "huggingface", file to write for "official".
         to: Layout of the target.
         model: Published model that a file is one of, if its name does not tell; see

@@ -18,13 +18,18 @@ from torch import Tensor
 from minioneformer.checkpoints.convert import read_official
 from minioneformer.checkpoints.key_table import list_names
 from minioneformer.checkpoints.load_report import LoadReport
-from minioneformer.checkpoints.model_folder import CONFIG, TrainedModules, read_config, read_model
+from minioneformer.checkpoints.model_folder import (
+    CONFIG,
+    TrainedModules,
+    find_model,
+    read_config,
+    read_model,
+)
 from minioneformer.config import OneFormerConfig
-from minioneformer.hub import TOY, find_folder
+from minioneformer.hub import TOY
 from minioneformer.training.recipe import Recipe
 
 LEAST_SHARE = 0.5  # of the tensors that must fit; below it is another model
-LISTED = ("*.json", "*.safetensors", "*.bin", "merges.txt")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,12 +143,8 @@ def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]
 
 
 def _folder(source: str | Path) -> Path | None:
-    """Where the model lies; None for a file."""
-    path = Path(source)
-    if path.is_file():
-        return None
-    inner = path / "model"  # of a run
-    return inner if (inner / CONFIG).is_file() else find_folder(source, files=LISTED)
+    """Where the model lies; None for a file of the original code."""
+    return None if Path(source).is_file() else find_model(source)
 
 
 def _more_queries(own: Mapping[str, Tensor], start: Start) -> dict[str, Tensor]:

@@ -185,3 +185,15 @@ def test_models_are_listed_and_written(tmp_path, capsys):
     assert values["coco_swin_large"]["hub_id"] == "shi-labs/oneformer_coco_swin_large"
     assert main(["models", "--dataset", "cocoa"]) == 2
     assert "Known: ade20k, cityscapes, coco, mapillary_vistas" in capsys.readouterr().err
+
+
+def test_a_model_is_found_as_by_every_other_command(tmp_path, capsys):
+    assert main(["convert", "toy", str(tmp_path / "toy.pth"), "--to", "official"]) == 0
+    again = read_official(tmp_path / "toy.pth").modules
+    assert same(again, load_pretrained("toy").modules)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model").symlink_to(Path(minioneformer.__file__).parent / "assets" / "toy")
+    words = ["convert", str(tmp_path / "run"), str(tmp_path / "run.pth"), "--to", "official"]
+    assert main(words) == 0 and (tmp_path / "run.pth").is_file()
+    assert main(["convert", str(tmp_path / "no"), str(tmp_path / "x.pth"), "--to", "official"]) == 2
+    assert "no model in" in capsys.readouterr().err
