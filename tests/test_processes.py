@@ -1,0 +1,66 @@
+"""Faults in mind: a helper that needs a group; values in order of arrival; a group left open."""
+
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from minioneformer import processes
+
+
+def all_answers():
+    """What this process knows, as one tuple."""
+    number = processes.rank()
+    gathered = processes.gather_objects({"rank": number, "shape": torch.zeros(number, 2).shape})
+    alone = (processes.world_size(), processes.is_main(), processes.in_group())
+    return (number, gathered, processes.from_main(f"from {number}"), *alone)
+
+
+def test_without_a_group_there_is_one_process():
+    value = object()
+    assert processes.gather_objects(value) == [value] and processes.from_main(value) is value
+    assert all_answers()[0] == 0 and all_answers()[2:] == ("from 0", 1, True, False)
+    with processes.joined_processes():
+        assert not processes.in_group()
+
+
+def test_each_process_sees_the_values_of_all_in_the_order_of_ranks(in_processes):
+    answers = in_processes(all_answers, 3)
+    gathered = [{"rank": i, "shape": (i, 2)} for i in range(3)]
+    assert answers == [(i, gathered, "from 0", 3, i == 0, True) for i in range(3)]
+
+
+def test_the_environment_of_torchrun_makes_a_group_that_is_left_at_the_end(
+    monkeypatch, unused_port
+):
+    environment = dict(RANK=0, WORLD_SIZE=1, LOCAL_RANK=0, MASTER_PORT=unused_port)
+    for name, value in (environment | {"MASTER_ADDR": "127.0.0.1"}).items():
+        monkeypatch.setenv(name, str(value))
+    with processes.joined_processes():
+        group = dist.group.WORLD
+        assert all_answers() == (0, [{"rank": 0, "shape": (0, 2)}], "from 0", 1, True, True)
+        with processes.joined_processes():  # e.g. a command that calls another
+            assert dist.group.WORLD is group
+        assert processes.in_group()
+    assert not processes.in_group()
+    with pytest.raises(KeyError, match="boom"), processes.joined_processes():
+        raise KeyError("boom")
+    assert not processes.in_group()
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="got local_rank=2, num_gpus=2"):
+        with processes.joined_processes():
+            pass
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        return chosen.getsockname()[1]
