@@ -6,16 +6,29 @@ A PNG has a checksum after each of its parts. Pillow checks those of the small p
 that flipped among the pixels gives other pixels and no error. JPEG has no checksums: there such a
 bit goes unnoticed unless the decoder stumbles over it.
 
-Not here: decoding (`pixels.py`, `panoptic_png.py`, `data/label_png.py`).
+Not here: decoding (`pixels.py`, `panoptic_png.py`, `label_png.py`).
 """
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 
+from PIL import Image
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXEL_PARTS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")  # what the pixels depend on
+# what Pillow raises on broken files, depending on where they are broken
+BROKEN_FILE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 def read_image_bytes(path: str | Path) -> bytes:
@@ -33,9 +46,21 @@ def read_image_bytes(path: str | Path) -> bytes:
         ValueError: If a checksum of a PNG is wrong, or its pixels are cut off.
     """
     content = Path(path).read_bytes()
+    check_image_bytes(content)
+    return content
+
+
+def check_image_bytes(content: bytes) -> None:
+    """Check that the pixels of a PNG are those that were written; other formats pass.
+
+    Args:
+        content: All of an image file.
+
+    Raises:
+        ValueError: If a checksum of a PNG is wrong, or its pixels are cut off.
+    """
     if content.startswith(SIGNATURE):
         _check_parts(memoryview(content))
-    return content
 
 
 def _check_parts(content: memoryview) -> None:

@@ -18,13 +18,10 @@ from jaxtyping import Int, Int64, UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from minioneformer.image_bytes import read_image_bytes
+from minioneformer.image_bytes import BROKEN_FILE_ERRORS, read_image_bytes
 
 MAX_ID = 256**3 - 1
 BITS_AT = 24  # byte of a PNG that says how many bits a channel has
-
-# what Pillow raises on broken files, depending on where they are broken
-BROKEN_FILE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def rgb_to_id(rgb: UInt8[Tensor, "3 H W"]) -> Int64[Tensor, "H W"]:

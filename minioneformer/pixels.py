@@ -12,8 +12,6 @@ Not here: random augmentation (`data/transforms.py`), batches of different sizes
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,23 +22,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
-from minioneformer.image_bytes import read_image_bytes
+from minioneformer.image_bytes import BROKEN_FILE_ERRORS, read_image_bytes
 
 IMAGE_MEAN = (123.675, 116.280, 103.530)  # RGB, 0 .. 255: ImageNet's, of all published models
 IMAGE_STD = (58.395, 57.120, 57.375)
 
 # 8 bits per channel; 16-bit and float images have no agreed way down to 8 bits
 READABLE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-# what Pillow raises on broken files, depending on where they are broken
-BROKEN_FILE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 def read_image(path: str | Path) -> UInt8[Tensor, "3 H W"]:

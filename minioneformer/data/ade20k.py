@@ -33,7 +33,7 @@ from minioneformer.data.annotation_checks import brief_list
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.coco_json import choose_categories
 from minioneformer.data.image_pairs import ImagePairs
-from minioneformer.data.label_png import read_byte_png, read_label_png
+from minioneformer.label_png import read_byte_png, read_label_png
 from minioneformer.structures import TASKS, Category, PanopticSample, Segment, Task
 
 FOLDER = "ADEChallengeData2016"  # what the download calls itself

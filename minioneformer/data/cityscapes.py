@@ -32,7 +32,7 @@ from minioneformer.data.cityscapes_files import (
 )
 from minioneformer.data.cityscapes_panoptic import CityscapesPanoptic
 from minioneformer.data.cityscapes_segments import CATEGORIES, instance_segments, label_segments
-from minioneformer.data.label_png import read_label_png
+from minioneformer.label_png import read_label_png
 from minioneformer.pixels import read_image
 from minioneformer.structures import TASKS, Category, PanopticSample, Task
 

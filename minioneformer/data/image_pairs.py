@@ -15,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from minioneformer.data.annotation_checks import brief_list, inside
-from minioneformer.data.label_png import read_label_png
+from minioneformer.label_png import read_label_png
 from minioneformer.pixels import read_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")

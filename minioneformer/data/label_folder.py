@@ -6,7 +6,7 @@ Paper: OneFormer (arXiv 2211.06220), Sec. 4.1; not drawn in Figure 2.
 reads maps of objects: 0 is no object, every other value is one object.
 
 Not here: both together (`data/instance_and_semantic.py`), what the rest of an instance map is
-(`data/background.py`), reading a PNG (`data/label_png.py`).
+(`data/background.py`), reading a PNG (`label_png.py`).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pycocotools import mask as coco_mask
 
 from minioneformer.data.annotation_checks import Entry
 from minioneformer.data.object_masks import Runs, polygon_runs
-from minioneformer.pixels import BROKEN_FILE_ERRORS
+from minioneformer.image_bytes import BROKEN_FILE_ERRORS, check_image_bytes
 
 POINTS_OF = {"rectangle": 2, "circle": 2, "mask": 2}
 
@@ -96,7 +96,9 @@ def _picture(packed: object, corner: list[float], size: tuple[int, int], where: 
     if not isinstance(packed, str):
         raise ValueError(f"{where}: a shape of type mask needs a picture, got mask={packed!r:.60}.")
     try:
-        with Image.open(io.BytesIO(base64.b64decode(packed, validate=True)), formats=["PNG"]) as f:
+        content = base64.b64decode(packed, validate=True)
+        check_image_bytes(content)
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as f:
             picture = np.array(f.convert("L")) > 0
     except (binascii.Error, *BROKEN_FILE_ERRORS) as error:
         raise ValueError(f"{where}: broken picture of the mask: {error!s:.80}.") from error

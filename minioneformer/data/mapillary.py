@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
 from minioneformer.data.annotation_checks import KeyTypes, brief_list, check_entries, load_json
 from minioneformer.data.categories import load_catalog
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.image_pairs import ImagePairs
+from minioneformer.label_png import read_png_kind
 from minioneformer.structures import TASKS, Category, PanopticSample, Segment, Task
 
 JSON_NAMES = {"v1.2": "panoptic_2018.json", "v2.0": "panoptic_2020.json"}
@@ -233,7 +233,6 @@ def _read_config(root: Path, version: str) -> tuple[tuple[Category, ...], set[in
 
 def _refuse_eight_bits(path: Path) -> None:
     """Refuse a map of labels in place of one of objects: it would be read as so many birds."""
-    with Image.open(path) as image:
-        mode = image.mode
-    if not mode.startswith("I"):
-        raise ValueError(f"{path}: needs 16 bits per pixel (256 * label + number), got {mode=}.")
+    bits, _ = read_png_kind(path)
+    if bits != 16:
+        raise ValueError(f"{path}: needs 16 bits per pixel (256 * label + number), got {bits=}.")

@@ -8,6 +8,7 @@ Not here: writing it (`data/prepare.py`), which segments an image has (`data/ade
 from __future__ import annotations
 
 import functools
+import io
 from pathlib import Path
 
 from jaxtyping import Int64
@@ -24,7 +25,7 @@ from minioneformer.data.prepare_source import (
     annotation_row,
     image_row,
 )
-from minioneformer.pixels import BROKEN_FILE_ERRORS
+from minioneformer.image_bytes import BROKEN_FILE_ERRORS, read_image_bytes
 
 
 def ade20k_sources(data_root: str | Path) -> list[PanopticSource]:
@@ -102,7 +103,7 @@ def _make_ade20k(dataset: Ade20k, index: int) -> PreparedImage:
 
 def _check_image_size(path: Path, segment_map: Int64[Tensor, "H W"]) -> None:
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_image_bytes(path))) as image:
             width, height = image.size
     except UnidentifiedImageError:
         raise ValueError(f"not an image, got path={str(path)!r}.") from None

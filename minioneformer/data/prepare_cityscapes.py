@@ -17,13 +17,13 @@ from scipy.ndimage import find_objects
 from minioneformer.data.categories import catalog_rows
 from minioneformer.data.cityscapes_files import FOLDER, IMAGE_END, INSTANCE_END, SPLITS, find_files
 from minioneformer.data.cityscapes_segments import CATEGORIES, instance_segments
-from minioneformer.data.label_png import read_label_png
 from minioneformer.data.prepare_source import (
     PanopticSource,
     PreparedImage,
     annotation_row,
     image_row,
 )
+from minioneformer.label_png import read_label_png
 
 
 def cityscapes_sources(data_root: str | Path) -> list[PanopticSource]:

@@ -11,11 +11,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Int64
-from numpy import ndarray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from minioneformer.evaluation.coco_panoptic_files import (
@@ -30,9 +27,8 @@ from minioneformer.evaluation.score_files import (
     read_lists,
     refuse_repeated,
 )
-from minioneformer.panoptic_png import BROKEN_FILE_ERRORS, read_panoptic_png
-
-LABEL_MODES = ("1", "L", "P", "I", "I;16")
+from minioneformer.label_png import RGB, read_label_png, read_png_kind
+from minioneformer.panoptic_png import read_panoptic_png
 
 
 class LabelFolder:
@@ -95,19 +91,19 @@ class LabelFolder:
                 JSON does not fit it.
         """
         path = self.folder / name
-        values = _read_values(path)
-        if values is None:
+        if _is_panoptic(path):
             return self._panoptic(name, outside)
+        values = read_label_png(path)
         first = int(self.from_one)
         none = (values == self.ignore_index) | (values < first)
-        labels = np.where(none, outside, values - first)
-        unknown = np.unique(values[~none & ((labels < 0) | (labels >= self.num_classes))])
+        labels = torch.where(none, outside, values - first)
+        unknown = values[~none & (labels >= self.num_classes)].unique()
         if len(unknown):
             raise ValueError(
                 f"{path}: values must be labels {first} .. {self.num_classes - 1 + first} or "
                 f"ignore_index={self.ignore_index}, got {unknown[:5].tolist()}."
             )
-        return torch.from_numpy(labels)
+        return labels
 
     def _panoptic(self, name: str, outside: int) -> Int64[Tensor, "H W"]:
         if self.from_one:
@@ -155,22 +151,12 @@ class LabelFolder:
         return {category.dataset_id: label for label, category in enumerate(categories)}
 
 
-def _read_values(path: Path) -> ndarray | None:
-    """The values of a label PNG as int64, None for an RGB one."""
+def _is_panoptic(path: Path) -> bool:
+    """Whether the pixels of a PNG are three bytes, and so no labels."""
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            mode = image.mode
-            values = np.array(image) if mode in LABEL_MODES else None
+        _, kind = read_png_kind(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"every annotated PNG needs a prediction of the same name, got none: {str(path)!r}."
         ) from None
-    except UnidentifiedImageError:
-        raise ValueError(f"not a PNG, got path={str(path)!r}.") from None
-    except BROKEN_FILE_ERRORS as error:
-        raise ValueError(f"broken PNG, got path={str(path)!r}: {error}.") from None
-    if values is None and mode != "RGB":
-        raise ValueError(
-            f"labels must be grey or palette PNGs, or panoptic ones, got {mode=} in {str(path)!r}."
-        )
-    return None if values is None else values.astype(np.int64)
+    return kind == RGB

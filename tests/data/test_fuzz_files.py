@@ -18,6 +18,9 @@ from minioneformer.data.check import check_dataset
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.coco_instance import CocoInstance
 from minioneformer.data.coco_writer import write_coco_panoptic
+from minioneformer.data.mapillary import Mapillary
+from minioneformer.evaluation.label_folder import LabelFolder
+from minioneformer.label_png import read_byte_png, read_label_png, read_png_kind
 from minioneformer.panoptic_png import id_to_rgb, read_panoptic_png, write_panoptic_png
 from minioneformer.pixels import read_image
 from minioneformer.structures import Category, PanopticSample, Segment
@@ -212,11 +215,58 @@ def test_unusual_images_are_read_right(fuzzed, number):
     assert (sample.image.int() - image.int()).abs().max() <= tolerance
 
 
-@pytest.mark.parametrize("reader", [read_panoptic_png, read_image])
-def test_no_flipped_bit_and_no_cut_of_a_png_gives_other_pixels(tmp_path, reader):
-    path = tmp_path / "a.png"
-    write_panoptic_png(path, torch.randint(0, 9, (5, 7)))
-    content, expected = path.read_bytes(), reader(path)
+def write_labels(path, values):
+    Image.fromarray(values.numpy().astype(np.uint8)).save(path)
+
+
+def read_scored_labels(path):
+    folder = LabelFolder(path.parent, num_classes=9, ignore_index=255)
+    return folder.read(path.name, outside=-1)
+
+
+def write_scored_segments(path, segment_map):
+    write_panoptic_png(path, segment_map)
+    segments = [{"id": i, "category_id": i} for i in range(1, 9)]
+    content = {
+        "annotations": [{"image_id": 1, "file_name": path.name, "segments_info": segments}],
+        "categories": [{"id": i, "name": str(i), "isthing": 0} for i in range(9)],
+    }
+    path.parent.with_name(f"{path.parent.name}.json").write_text(json.dumps(content))
+
+
+def read_mapillary(path):
+    return Mapillary(path.parents[2], form="instances")[0].segment_map
+
+
+def write_mapillary_instances(path, values):
+    Image.fromarray((256 * values).numpy().astype(np.uint16)).save(path)
+    height, width = values.shape
+    image_dir = path.parents[1] / "images"
+    image_dir.mkdir(exist_ok=True)
+    Image.new("RGB", (width, height)).save(image_dir / f"{path.stem}.jpg")
+
+
+@pytest.mark.parametrize(
+    ("write", "reader"),
+    [
+        (write_panoptic_png, read_panoptic_png),
+        (write_panoptic_png, read_image),
+        (write_panoptic_png, read_byte_png),
+        (write_panoptic_png, read_png_kind),
+        (write_labels, read_label_png),
+        (write_labels, read_image),
+        (write_labels, read_png_kind),
+        (write_labels, read_scored_labels),
+        (write_scored_segments, read_scored_labels),
+        (write_mapillary_instances, read_mapillary),
+    ],
+)
+def test_no_flipped_bit_and_no_cut_of_a_png_gives_other_pixels(tmp_path, write, reader):
+    folder = tmp_path / "training" / "instances"
+    folder.mkdir(parents=True)
+    path = folder / "a.png"
+    write(path, torch.arange(35).view(5, 7) % 9)
+    content, expected = path.read_bytes(), torch.as_tensor(reader(path))
     damaged = [content[:length] for length in range(0, len(content), 3)]
     for bit in range(0, 8 * len(content), 5):
         flipped = bytearray(content)
@@ -227,7 +277,7 @@ def test_no_flipped_bit_and_no_cut_of_a_png_gives_other_pixels(tmp_path, reader)
     for data in damaged:
         path.write_bytes(data)
         try:
-            assert torch.equal(reader(path), expected)
+            assert torch.equal(torch.as_tensor(reader(path)), expected)
         except ValueError as error:
             assert str(path) in str(error)
             refused += 1

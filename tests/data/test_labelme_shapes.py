@@ -31,6 +31,12 @@ def picture(mask):
     return base64.b64encode(file.getvalue()).decode()
 
 
+def with_a_flipped_bit():
+    content = bytearray(base64.b64decode(picture([[1, 0], [1, 1]])))
+    content[content.index(b"IDAT") + 8] ^= 4
+    return base64.b64encode(content).decode()
+
+
 def block(top, bottom, left, right):
     mask = np.zeros(SIZE, bool)
     mask[top:bottom, left:right] = True
@@ -78,6 +84,7 @@ def test_a_picture_lies_where_its_corner_says():
         ("mask", [[1, 1], [2, 2]], {}, "needs a picture, got mask=None"),
         ("mask", [[1, 1], [2, 2]], {"mask": "?"}, "broken picture of the mask"),
         ("mask", [[1, 1], [2, 2]], {"mask": "QUJD"}, "broken picture of the mask"),
+        ("mask", [[1, 1], [2, 2]], {"mask": with_a_flipped_bit()}, "wrong checksum of part IDAT"),
         ("mask", [[6, 1], [7, 2]], {"mask": picture([[1, 1]])}, r"mask leaves the image.*\(6, 1\)"),
     ],
 )

@@ -225,9 +225,17 @@ def test_a_broken_annotation_is_named_and_the_rest_stays_for_the_next_run(ade, n
     assert counts(prepare("ade20k", ade))[0][2] >= 3
 
 
+def save_as_png_with_a_flipped_bit(path):
+    Image.new("RGB", (50, 33)).save(path, format="PNG")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"IDAT") + 8] ^= 4
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (save_as_png_with_a_flipped_bit, r"000003\.jpg': wrong checksum of part IDAT"),
         (lambda p: p.write_bytes(b"no"), r"not an image, got path='.*ADE_train_00000003\.jpg'"),
         (lambda p: Image.new("RGB", (50, 34)).save(p), r"000003\.jpg: .* one size, got .*\(34, 50"),
     ],

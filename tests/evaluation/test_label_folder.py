@@ -1,6 +1,8 @@
 """Label maps of files: modes of PNGs, values that are no labels, panoptic PNGs."""
 
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -39,6 +41,20 @@ def test_palette_values_are_labels_whatever_their_colours(folder):
     palette.putdata(VALUES.ravel().tolist())
     palette.save(folder / "a.png")
     assert read(folder) == [[0, 1, 2], [-1, 2, 0]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_values_of_few_bits_are_labels_too(folder, bits):
+    """Mutant that must fail: Pillow's own reading, which spreads them over 0 .. 255."""
+    header = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    row = bytes([0, 0b1 << (8 - 2 * bits)])  # filter; values 0 and 1
+    parts = {b"IHDR": header, b"IDAT": zlib.compress(row), b"IEND": b""}
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in parts.items():
+        checksum = struct.pack(">I", zlib.crc32(name + data))
+        content += struct.pack(">I", len(data)) + name + data + checksum
+    (folder / "a.png").write_bytes(content)
+    assert read(folder, num_classes=150) == [[0, 1]]
 
 
 def test_labels_may_count_from_one(folder):
@@ -118,7 +134,7 @@ def test_a_json_that_does_not_fit_is_refused(folder):
 
 def test_files_that_are_no_maps_of_labels_are_refused(folder):
     Image.new("RGBA", (3, 2)).save(folder / "a.png")
-    with pytest.raises(ValueError, match="grey or palette PNGs, or panoptic ones, got mode='RGBA'"):
+    with pytest.raises(ValueError, match="got 8 bits per channel, RGB with transparency, in"):
         read(folder)
     Image.new("L", (3, 2)).save(folder / "a.png", format="JPEG")
     with pytest.raises(ValueError, match="not a PNG"):

@@ -5,7 +5,7 @@ Paper: OneFormer (arXiv 2211.06220), Sec. 4.1 (annotations); not drawn in Figure
 A value is read as the file stores it. Whatever would have to be shortened or converted is refused,
 since a label that is off by a little is another class.
 
-Not here: what the values mean (`data/label_folder.py`, `data/ade20k_segments.py`, ...), colours
+Not here: what the values mean (`data/label_folder.py`, `evaluation/label_folder.py`, ...), colours
 that are segment ids (`panoptic_png.py`).
 """
 
@@ -21,8 +21,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from minioneformer.image_bytes import read_image_bytes
-from minioneformer.pixels import BROKEN_FILE_ERRORS
+from minioneformer.image_bytes import BROKEN_FILE_ERRORS, read_image_bytes
 
 HEADER_BYTES = 26  # up to the bits per channel and the colour type
 GREY, RGB, PALETTE = 0, 2, 3  # colour types of the header
@@ -76,14 +75,31 @@ def read_byte_png(path: str | Path) -> UInt8[Tensor, "3 H W"]:
     return rearrange(torch.from_numpy(numbers), "H W C -> C H W").contiguous()
 
 
-def _read(path: Path) -> tuple[np.ndarray, int, int]:
+def read_png_kind(path: str | Path) -> tuple[int, int]:
+    """Read what sort of numbers a PNG holds, without decoding them.
+
+    Args:
+        path: A PNG.
+
+    Returns:
+        Bits per channel; the colour type, such as `GREY`, `RGB` or `PALETTE`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no PNG, is cut off or has a wrong checksum.
+    """
+    _, bits, kind = _read(Path(path), decode=False)
+    return bits, kind
+
+
+def _read(path: Path, *, decode: bool = True) -> tuple[np.ndarray, int, int]:
     """Pixels as Pillow has them, and what its modes do not tell: bits and colour type."""
     try:
         # subtle: Pillow opens 16 bits of each of red, green, blue as 8, without a word
         content = read_image_bytes(path)
         header = content[:HEADER_BYTES]
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            numbers = np.array(image)
+            numbers = np.array(image) if decode else np.empty(0)
     except FileNotFoundError:
         raise FileNotFoundError(f"no annotation PNG, got path={str(path)!r}.") from None
     except UnidentifiedImageError:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minioneformer.data.label_png import read_byte_png, read_label_png
+from minioneformer.label_png import read_byte_png, read_label_png
 
 
 def chunk(name, content):
