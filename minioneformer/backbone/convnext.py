@@ -184,7 +184,8 @@ class ConvNeXt(nn.Module):
 
     Fidelity:
         Official code: no known difference in what is computed. Its LayerNorms are a class of
-        their own, so its optimizer decays their weights; here they are `nn.LayerNorm`.
+        their own, so its optimizer decays their weights; here they are `nn.LayerNorm`, and
+        `decay_convnext_norms` of `training/optimizer.py` says whether they decay.
     """
 
     def __init__(

@@ -264,12 +264,15 @@ def test_the_published_sizes_have_the_published_number_of_parameters(dim, third_
     assert sum(p.numel() for p in model.parameters()) == parameters
 
 
-def test_norms_do_not_decay_while_layer_scales_and_biases_do():
+@pytest.mark.parametrize("decay_norms", [True, False])
+def test_norms_decay_as_in_the_official_code_unless_told_otherwise(decay_norms):
     decay = {}
-    for group in parameter_groups(tiny_convnext()):
+    for group in parameter_groups(tiny_convnext(), decay_convnext_norms=decay_norms):
         decay |= dict.fromkeys(group["names"], group["weight_decay"])
+    norms = {name for name in decay if "norm" in name}
+    assert {"patch_embed.norm.weight", "norms.res5.bias", "stages.1.downsample.norm.bias"} <= norms
     for name, value in decay.items():
-        assert value == (0.0 if "norm" in name else 0.05), name
+        assert value == (0.05 if decay_norms or name not in norms else 0.0), name
 
 
 def test_every_field_of_the_config_reaches_the_model():

@@ -1,10 +1,15 @@
 """Mutants that must fail: count norms as decayed, swap the multiplier, decay embeddings,
-match "backbone" as a substring, count a shared parameter twice."""
+match "backbone" as a substring, count a shared parameter twice; decay the position bias tables."""
+
+import dataclasses
 
 import pytest
 import torch
 from torch import nn
 
+from minioneformer.checkpoints.model_folder import TrainedModules
+from minioneformer.checkpoints.official import official_table
+from minioneformer.presets.published import published_model
 from minioneformer.training.optimizer import build_optimizer, parameter_groups
 
 
@@ -57,6 +62,20 @@ def test_the_example_of_the_docstring():
         0.0,
     )
     assert (backbone["lr"], backbone["weight_decay"]) == (pytest.approx(1e-5), 0.05)
+
+
+def test_swin_tiny_has_383_decayed_tensors_and_210_others_in_the_official_naming():
+    """Counted with the temperature, which is the criterion's: 384."""
+    config = dataclasses.replace(published_model("ade20k_swin_tiny").config, is_training=True)
+    assert (config.num_classes, config.num_queries) == (150, 150)
+    with torch.device("meta"):
+        table = by_name(parameter_groups(TrainedModules.from_config(config)))
+    decays = []
+    for entry in official_table(config):  # three of our tensors may be one of theirs
+        found = {table[name]["weight_decay"] for name in entry.ours if name in table}
+        assert len(found) <= 1, entry
+        decays += [found.pop()] * len(entry.theirs) if found else []
+    assert {decay: decays.count(decay) for decay in decays} == {0.05: 383 + 1, 0.0: 210}
 
 
 def test_every_trainable_parameter_is_in_exactly_one_group_and_keeps_its_name():
