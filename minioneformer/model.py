@@ -34,7 +34,8 @@ class OneFormerOutput:
         multi_scale_features: From the pixel decoder, strides 32, 16, 8.
         mask_features: From the pixel decoder, stride 4.
         task_token: From the task MLP, before any normalisation.
-        object_queries: Before the decoder; the last row is the (normalised) task token.
+        object_queries: Before the decoder; the last row is the (normalised) task token, unless
+            `task_as_query` is off.
         text_queries: From the text mapper; None without text tokens.
         decoder_queries: As they leave the last decoder layer.
         predictions: Of the last decoder layer: the result.
@@ -91,6 +92,8 @@ class OneFormer(nn.Module):
         self.text_mapper = text_mapper
         self.transformer_decoder = transformer_decoder
         self.use_task_norm = use_task_norm
+        if not query_formulation.reads_task:
+            task_mlp.requires_grad_(False)  # nothing would train it: no gradient to wait for
 
     def forward(
         self,
@@ -118,13 +121,12 @@ class OneFormer(nn.Module):
         mask_features, multi_scale_features = self.pixel_decoder(features)
 
         # (b) Unified Task-Conditioned Query Formulation
-        task_token = self.task_mlp(task_tokens)
-        seed = self.transformer_decoder.heads.norm(task_token) if self.use_task_norm else task_token
-        positions = self.query_positions.weight
-        object_queries = self.query_formulation(seed, mask_features, positions)
-        text_queries = None if text_tokens is None else self._map_texts(text_tokens)
+        task_token, object_queries, text_queries = self._formulate(
+            mask_features, task_tokens, text_tokens
+        )
 
         # (c) Task-Dynamic Mask and Class Prediction Formation
+        positions = self.query_positions.weight
         predictions, decoder_queries = self.transformer_decoder(
             object_queries, positions, multi_scale_features, mask_features, auxiliary
         )
@@ -140,6 +142,39 @@ class OneFormer(nn.Module):
             predictions=predictions[-1],
             auxiliary=predictions[:-1],
         )
+
+    def formulate_queries(
+        self,
+        images: Float[Tensor, "B 3 H W"],
+        task_tokens: Int[Tensor, "B T"],
+        text_tokens: Int[Tensor, "B N_text T_text"],
+    ) -> tuple[Float[Tensor, "B N C"], Float[Tensor, "B N C"]]:
+        """Object queries and text queries, without the decoder: what the contrastive loss compares.
+
+        Args:
+            images: As for `forward`.
+            task_tokens: As for `forward`.
+            text_tokens: As for `forward`.
+
+        Returns:
+            Both as `forward` gives them.
+
+        Raises:
+            ValueError: As `forward`.
+        """
+        mask_features, _ = self.pixel_decoder(self.backbone(images))
+        _, object_queries, _ = self._formulate(mask_features, task_tokens, None)
+        return object_queries, self._map_texts(text_tokens)
+
+    def _formulate(
+        self, mask_features: Tensor, task_tokens: Tensor, text_tokens: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Task token, object queries, text queries."""
+        task_token = self.task_mlp(task_tokens)
+        seed = self.transformer_decoder.heads.norm(task_token) if self.use_task_norm else task_token
+        object_queries = self.query_formulation(seed, mask_features, self.query_positions.weight)
+        text_queries = None if text_tokens is None else self._map_texts(text_tokens)
+        return task_token, object_queries, text_queries
 
     def _map_texts(self, text_tokens: Tensor) -> Tensor:
         if self.text_mapper is None:
@@ -182,7 +217,8 @@ class OneFormer(nn.Module):
                 num_layers=config.query_dec_layers,
                 feed_forward_dim=config.dim_feedforward,
                 dropout=config.dropout,
-                seed_with_task=config.use_task_norm,
+                seed_with_task=config.use_task_norm and config.task_seeds_queries,
+                append_task=config.task_as_query,
                 layer_norm_eps=config.layer_norm_eps,
             ),
             transformer_decoder=TransformerDecoder(

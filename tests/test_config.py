@@ -91,6 +91,8 @@ OTHER = {
     "encoder_layers": 2,
     "decoder_layers": 4,
     "use_task_norm": False,
+    "task_seeds_queries": False,
+    "task_as_query": False,
     "num_attention_heads": 8,
     "dropout": 0.3,
     "dim_feedforward": 24,

@@ -36,6 +36,7 @@ BACKBONES: Mapping[str, type[SwinConfig | ConvNextConfig | DinatConfig | ResNetC
     config.model_type: config for config in (SwinConfig, ConvNextConfig, DinatConfig, ResNetConfig)
 }
 PROPERTIES = ("label2id", "hidden_size", "num_hidden_layers")  # written, never read
+OWN = ("task_seeds_queries", "task_as_query")  # no published file has them
 OF_BACKBONE = "backbone_config."
 POSITIVE = (
     "num_queries",
@@ -98,6 +99,11 @@ class OneFormerConfig:
         encoder_layers: Depth of the deformable encoder.
         decoder_layers: Predictions made by the decoder: its layers plus one.
         use_task_norm: Whether the task token is normalised and seeds the queries.
+        task_seeds_queries: Whether the queries start as copies of the (normalised) task token;
+            otherwise as zeros. Not a published field, as the next one: for ablations, and in files
+            only when off.
+        task_as_query: Whether the task token is the last query. With both off, the model is not
+            told which task is wanted.
         num_attention_heads: Of every attention outside backbone and text encoder.
         dropout: In pixel decoder and query formulation; the masked decoder has none.
         dim_feedforward: Hidden width of the other feed-forwards.
@@ -154,6 +160,8 @@ class OneFormerConfig:
     encoder_layers: int = 6
     decoder_layers: int = 10
     use_task_norm: bool = True
+    task_seeds_queries: bool = True
+    task_as_query: bool = True
     num_attention_heads: int = 8
     dropout: float = 0.1
     dim_feedforward: int = 2048
@@ -181,6 +189,8 @@ class OneFormerConfig:
             f"got {self.text_encoder_n_ctx=}, {self.num_queries=}.",
         )
         require(self.decoder_layers >= 1, f"decoder_layers >= 1, got {self.decoder_layers=}.")
+        weight = self.contrastive_weight
+        require(weight >= 0, f"contrastive_weight must be >= 0, got {weight=}: 0 is without it.")
 
     def _name_classes(self) -> None:
         """Make names and number of the classes agree."""
@@ -240,6 +250,7 @@ class OneFormerConfig:
         values |= self.fixed
         values |= {"model_type": self.model_type, "label2id": self.label2id}
         del values["num_labels"]  # follows from id2label
+        values = {k: v for k, v in values.items() if not (k in OWN and v)}
         return json.loads(json.dumps(values))
 
     @classmethod

@@ -22,7 +22,7 @@ from minioneformer.data.targets import target_for_task
 from minioneformer.pixels import normalize
 from minioneformer.structures import Batch, Category, PanopticSample, Task, TaskTarget
 from minioneformer.text.task_prompt import task_prompt
-from minioneformer.text.text_list import pad_text_list, text_list
+from minioneformer.text.text_list import TEMPLATE, class_texts, pad_text_list, text_list
 from minioneformer.text.tokenizer import BPETokenizer
 
 
@@ -35,6 +35,7 @@ def collate(
     num_text: int | None,
     context_length: int = 77,
     size_divisibility: int = 32,
+    text_template: str = TEMPLATE,
 ) -> Batch:
     """Derive targets and texts, normalise the images and pad everything to one size.
 
@@ -50,6 +51,7 @@ def collate(
         num_text: Texts per image, padded or cut to this number; None leaves texts out.
         context_length: Tokens of a prompt and of a text.
         size_divisibility: In pixels; the model's coarsest stride.
+        text_template: Of the text of a mask, see `class_texts`.
 
     Returns:
         The batch; texts and targets of an image depend on that image alone.
@@ -84,7 +86,7 @@ def collate(
         task_tokens=_tokenize([task_prompt(task) for task in tasks], tokenizer, context_length),
         text_tokens=None
         if num_text is None
-        else _text_tokens(targets, categories, tokenizer, num_text, context_length),
+        else _text_tokens(targets, categories, tokenizer, num_text, context_length, text_template),
         targets=tuple(
             TaskTarget(task=target.task, labels=target.labels, masks=_pad(target.masks, size))
             for target in targets
@@ -137,13 +139,17 @@ def _text_tokens(
     tokenizer: BPETokenizer,
     num_text: int,
     context_length: int,
+    template: str,
 ) -> Int[Tensor, "B N_text T"]:
     """Token ids of the padded text list of each target."""
     names = class_names(categories)
+    of_class = class_texts(names, [category.is_thing for category in categories], template)
     texts = [
         text
         for target in targets
-        for text in pad_text_list(text_list(target.labels.tolist(), names), target.task, num_text)
+        for text in pad_text_list(
+            text_list(target.labels.tolist(), names, of_class), target.task, num_text
+        )
     ]
     tokens = _tokenize(texts, tokenizer, context_length)  # (B * N_text, T)
     return tokens.unflatten(0, (len(targets), num_text))  # (B, N_text, T)

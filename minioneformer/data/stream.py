@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from minioneformer.data.collate import collate
 from minioneformer.structures import TASKS, Batch, Category, PanopticSample, Task
+from minioneformer.text.text_list import TEMPLATE, check_template
 from minioneformer.text.tokenizer import BPETokenizer
 
 UNIFORM: Mapping[Task, float] = {task: 1 / len(TASKS) for task in TASKS}
@@ -48,10 +49,12 @@ class TrainingStream(Dataset[Batch]):
             means 1/3 each.
         context_length: Tokens of a prompt and of a text.
         size_divisibility: Batches are padded to a multiple of it, in pixels.
+        text_template: Of the text of a mask, see `class_texts` in `text/text_list.py`.
 
     Raises:
         ValueError: If the data set is empty, `batch_size` is below 1, `seed` is below 0, or
-            `task_probabilities` names another task, has a negative value or does not sum to 1.
+            `task_probabilities` names another task, has a negative value or does not sum to 1, or
+            `text_template` is none.
 
     Fidelity:
         Official code: draws the task from cumulative thresholds (0.33, 0.66) and, by default,
@@ -72,6 +75,7 @@ class TrainingStream(Dataset[Batch]):
         task_probabilities: Mapping[Task, float] | Mapping[str, float] | None = None,
         context_length: int = 77,
         size_divisibility: int = 32,
+        text_template: str = TEMPLATE,
     ) -> None:
         self.num_samples = len(dataset)  # type: ignore[arg-type]
         if self.num_samples < 1:
@@ -92,6 +96,8 @@ class TrainingStream(Dataset[Batch]):
         )
         self.context_length = context_length
         self.size_divisibility = size_divisibility
+        check_template(text_template)
+        self.text_template = text_template
         self._order: tuple[int, Int[Tensor, " n"]] | None = None  # epoch and its order
 
     def __getitem__(self, step: int) -> Batch:
@@ -119,6 +125,7 @@ class TrainingStream(Dataset[Batch]):
             num_text=self.num_text,
             context_length=self.context_length,
             size_divisibility=self.size_divisibility,
+            text_template=self.text_template,
         )
 
     def _draw(self, position: int) -> tuple[PanopticSample, Task]:

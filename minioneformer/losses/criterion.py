@@ -86,7 +86,9 @@ class Criterion(nn.Module):
             dice_weight=dice_weight,
             num_points=num_points,
         )
-        self.log_inverse_temperature = nn.Parameter(torch.tensor(math.log(1 / temperature)))
+        self.log_inverse_temperature = nn.Parameter(
+            torch.tensor(math.log(1 / temperature)), requires_grad=contrastive_weight > 0
+        )
         weights = torch.ones(num_classes + 1)
         weights[-1] = no_object_weight
         self.register_buffer("class_weights", weights)

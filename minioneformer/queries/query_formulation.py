@@ -4,7 +4,8 @@ Paper: OneFormer (arXiv 2211.06220), Sec. 3.2; Figure 2 (b), boxes "Flatten", "T
 "(N-1) Queries" and "Stack".
 
 N - 1 copies of the task token are refined by a small transformer that looks at the mask
-features; the task token itself is the N-th query.
+features; the task token itself is the N-th query. Both uses of the token can be switched off, as
+in the paper's Table 4.
 
 Not here: the task token (`text/task_mlp.py`), the normalisation it passes through before it
 comes here (`model.py`), the refinement of all queries (`decoder/`).
@@ -91,6 +92,8 @@ class QueryFormulation(nn.Module):
         dropout: In its layers, in training.
         seed_with_task: Whether the N - 1 queries start as copies of the task token; otherwise
             as zeros.
+        append_task: Whether the task token is the last query; otherwise all N queries come from
+            the transformer.
         layer_norm_eps: Of every LayerNorm.
 
     Fidelity:
@@ -110,10 +113,12 @@ class QueryFormulation(nn.Module):
         feed_forward_dim: int = 2048,
         dropout: float = 0.1,
         seed_with_task: bool = True,
+        append_task: bool = True,
         layer_norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.seed_with_task = seed_with_task
+        self.append_task = append_task
         self.input_projection = nn.Conv2d(mask_dim, hidden_dim, kernel_size=1)
         nn.init.kaiming_uniform_(self.input_projection.weight, a=1)
         nn.init.zeros_(self.input_projection.get_parameter("bias"))
@@ -129,6 +134,11 @@ class QueryFormulation(nn.Module):
         )
         self.norm = nn.LayerNorm(hidden_dim, eps=layer_norm_eps)
 
+    @property
+    def reads_task(self) -> bool:
+        """Whether the object queries depend on the task at all."""
+        return self.seed_with_task or self.append_task
+
     def forward(
         self,
         task_token: Float[Tensor, "B C"],
@@ -140,10 +150,11 @@ class QueryFormulation(nn.Module):
         Args:
             task_token: Normalised by the decoder's LayerNorm, as the model's switch says.
             mask_features: At stride 4.
-            query_positions: Learned position of each query; the last one is the task token's.
+            query_positions: Learned position of each query; the last one is the task token's if
+                it is a query.
 
         Returns:
-            Object queries; row N - 1 is the task token.
+            Object queries; row N - 1 is the task token, unless `append_task` is off.
         """
         size = (mask_features.shape[-2], mask_features.shape[-1])
         position = sine_position_encoding(
@@ -155,7 +166,9 @@ class QueryFormulation(nn.Module):
         keys, values = (values + content).to(content.dtype), values.to(content.dtype)
 
         seed = task_token if self.seed_with_task else torch.zeros_like(task_token)
-        queries = repeat(seed, "b c -> b n c", n=query_positions.shape[0] - 1)
+        positions = query_positions[:-1] if self.append_task else query_positions
+        queries = repeat(seed, "b c -> b n c", n=positions.shape[0])
         for layer in self.layers:
-            queries = layer(queries, query_positions[:-1], keys, values)
-        return torch.cat([self.norm(queries), task_token[:, None]], dim=1)  # (B, N, C)
+            queries = layer(queries, positions, keys, values)
+        queries = self.norm(queries)
+        return torch.cat([queries, task_token[:, None]], dim=1) if self.append_task else queries

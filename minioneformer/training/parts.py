@@ -78,7 +78,7 @@ def build_pretrained(recipe: Recipe, categories: Sequence[Category]) -> Pretrain
         id2label=dict(enumerate(class_names(categories))),
         num_labels=None,
         text_encoder_vocab_size=tokenizer.vocab_size,
-        is_training=True,
+        is_training=recipe.model.contrastive_weight > 0,  # nothing else reads the texts
     )
     torch.manual_seed(recipe.optimization.seed)
     modules = TrainedModules.from_config(config)
@@ -172,6 +172,7 @@ def build_stream(recipe: Recipe, pretrained: Pretrained, dataset: Any) -> Traini
         batch_size=recipe.optimization.batch_size,
         seed=recipe.optimization.seed,
         task_probabilities=probabilities,
+        text_template=data.text_template,
         context_length=config.task_seq_len,
     )
 

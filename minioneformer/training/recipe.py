@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from minioneformer.config import OneFormerConfig, check_fields
 from minioneformer.field_types import fit_fields
+from minioneformer.text.text_list import TEMPLATE
 
 LARGEST_SEED = 2**63 - 1
 
@@ -47,6 +48,8 @@ class DataRecipe:
         test_longest_edge: Upper bound of the longer side at test; None sets none.
         task_probabilities: Of semantic, instance, panoptic; they sum to 1. None: equal among those
             that the labels can teach.
+        text_template: Of the text of a mask in training: {name} stands for the name of its class,
+            {type} for "thing" or "stuff".
         num_workers: Processes that make batches; 0 makes them in the training process.
 
     Raises:
@@ -73,6 +76,7 @@ class DataRecipe:
     test_shortest_edge: int | None = None
     test_longest_edge: int | None = None
     task_probabilities: tuple[float, float, float] | None = None
+    text_template: str = TEMPLATE
     num_workers: int = 0
 
     def __post_init__(self) -> None:
