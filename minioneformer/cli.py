@@ -18,6 +18,7 @@ from typing import Any
 
 import tyro
 
+from minioneformer.commands.ablate import ablate
 from minioneformer.commands.check_data import check_data
 from minioneformer.commands.checkpoints import convert, export, models
 from minioneformer.commands.evaluation import evaluate
@@ -32,6 +33,7 @@ WORKER_FAILED = "in DataLoader worker process"
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "train": train,
+    "ablate": ablate,
     "evaluate": evaluate,
     "predict": predict,
     "score": score,

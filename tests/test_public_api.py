@@ -44,6 +44,7 @@ NAMES = [
 OPTIONS = {
     "demo": {"--output", "--set", "--resume", "--no-resume"},
     "train": {"--output", "--data-root", "--init", "--set", "--resume", "--no-resume"},
+    "ablate": {"--output", "--seeds", "--rows", "--jobs", "--set"},
     "evaluate": {
         "--dataset",
         "--data-root",
