@@ -5,23 +5,23 @@ Paper: not in OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 The log always is exactly what the weights have seen: a resumed run first drops the lines of
 steps that it will do again.
 
-Not here: what is measured (`trainer.py`), the progress bar (`trainer.py`).
+Not here: what is measured (`trainer.py`), the progress bar (`trainer.py`), how curves look
+(`curves.py`), the page about a run (`report.py`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+from minioneformer.atomic import write_text_atomically
+from minioneformer.training.curves import BESIDES_LOSSES, draw_curves
 
 LOG_NAME = "log.jsonl"
 PICTURE_NAME = "curves.png"
-MAX_DRAWN_POINTS = 500
-BESIDES_LOSSES = ("step", "loss", "lr", "grad_norm", "seconds", "images_per_second")
 
 
 def summarize_terms(losses: Mapping[str, float]) -> dict[str, float]:
@@ -83,31 +83,23 @@ class Logbook:
 
         Raises:
             ValueError: If a number is not finite: JSON has no such number.
+            OSError: If the disk is full or the folder cannot be written; the message names it.
         """
-        # Opened anew each time: nothing is left in a buffer when the process is killed.
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(row), allow_nan=False) + "\n")
+        line = json.dumps(dict(row), allow_nan=False) + "\n"
+        try:
+            # Opened anew each time: nothing is left in a buffer when the process is killed.
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
 
     def rows(self) -> list[dict[str, int | float]]:
         """All lines, oldest first; empty if nothing was logged.
 
         Raises:
-            ValueError: If a line is not JSON; the message names it. A last line without its line
-                end is not: a killed process leaves such a line.
+            ValueError: As `read_rows`.
         """
-        if not self.path.is_file():
-            return []
-        *lines, _unfinished = self.path.read_text(encoding="utf-8").split("\n")
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"line {number} of {self.path} is not JSON, got {line[:60]!r}. "
-                    f"Mend or delete that line."
-                ) from error
-        return rows
+        return read_rows(self.path)
 
     def drop_after(self, step: int) -> None:
         """Forget the steps that a resumed run does again.
@@ -116,63 +108,65 @@ class Logbook:
             step: The last one to keep.
 
         Raises:
-            ValueError: As `rows`.
+            ValueError: As `read_rows`.
+            OSError: As `write`; the log is as it was.
         """
         kept = [json.dumps(row) + "\n" for row in self.rows() if row["step"] <= step]
-        unfinished = self.path.with_name(LOG_NAME + ".tmp")
-        unfinished.write_text("".join(kept), encoding="utf-8")
-        os.replace(unfinished, self.path)
+        try:
+            write_text_atomically(self.path, "".join(kept))
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
 
     def draw(self) -> None:
         """Draw the log into `curves.png` beside it; nothing is drawn of an empty log.
 
         Raises:
-            ValueError: As `rows`.
+            ValueError: As `read_rows`.
+            OSError: As `write`; an earlier picture is as it was.
         """
         rows = self.rows()
         if rows:
-            draw_curves(rows, self.picture_path)
+            try:
+                draw_curves(rows, self.picture_path)
+            except OSError as error:
+                raise _cannot_write(self.picture_path, error) from error
 
 
-def draw_curves(rows: Sequence[Mapping[str, int | float]], path: Path) -> None:
-    """Draw loss, its terms, learning rate and gradient norm over the steps.
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Lines of a file of JSON objects, each about a step; none if there is no such file.
 
     Args:
-        rows: Of a log; at least one.
-        path: Of the PNG; overwritten. Long runs are drawn as means over equal stretches.
+        path: Of the log, or of the evaluations of a run.
+
+    Returns:
+        Oldest first. A last line without its line end is left out: a killed process, or one that
+        is writing just now, leaves such a line.
 
     Raises:
-        ValueError: If there are no rows.
+        ValueError: If a line is not JSON, or not an object with a step; the message names it.
     """
-    if not rows:
-        raise ValueError("there is nothing to draw, got rows=[]; log a step first.")
-    terms = [name for name in rows[-1] if name not in BESIDES_LOSSES]
-    earlier = [name for name in terms if name.startswith("auxiliary_")]
-    panels = {
-        "total loss": ["loss"],
-        "terms of the last prediction": [name for name in terms if name not in earlier],
-        "terms of earlier predictions, summed": earlier,
-        "learning rate": ["lr"],
-        "gradient norm": ["grad_norm"],
-    }
-    panels = {title: names for title, names in panels.items() if names}
-    # A Figure without pyplot has no window and leaves no global state behind.
-    figure = Figure(figsize=(4 * len(panels), 3), layout="constrained")
-    axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (title, names) in zip(axes_row, panels.items(), strict=True):
-        for name in names:
-            axes.plot(*_thin(rows, name), label=name)
-        axes.set_title(title)
-        axes.set_xlabel("step")
-        if len(names) > 1:
-            axes.legend(fontsize="small")
-    figure.savefig(path, format="png")
+    if not path.is_file():
+        return []
+    *lines, _unfinished = path.read_bytes().split(b"\n")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:  # broken UTF-8 too
+            raise ValueError(_bad_line(path, number, "not JSON", line)) from error
+        if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
+            raise ValueError(_bad_line(path, number, "not an object with a whole step", line))
+        rows.append(row)
+    return rows
 
 
-def _thin(rows: Sequence[Mapping[str, int | float]], name: str) -> tuple[list[float], list[float]]:
-    """Steps and values, as means over equal stretches, at most `MAX_DRAWN_POINTS` of them."""
-    rows = [row for row in rows if name in row]
-    stretch = -(-len(rows) // MAX_DRAWN_POINTS)
-    chunks = [rows[start : start + stretch] for start in range(0, len(rows), stretch)]
-    steps = [sum(row["step"] for row in chunk) / len(chunk) for chunk in chunks]
-    return steps, [sum(row[name] for row in chunk) / len(chunk) for chunk in chunks]
+def _bad_line(path: Path, number: int, what: str, line: bytes) -> str:
+    shown = line.decode("utf-8", "replace")[:60]
+    return f"line {number} of {path} is {what}, got {shown!r}. Mend or delete that line."
+
+
+def _cannot_write(path: Path, error: OSError) -> OSError:
+    return OSError(
+        f"cannot write {path.name} into {path.parent}: {error.strerror or error}. Free some space "
+        f"or make the folder writable, then resume from the last checkpoint."
+    )

@@ -1,13 +1,14 @@
-"""Mutants that must fail: keep the line after the last one, sum the last prediction in, thin by
-dropping points, trust the unfinished line."""
+"""Mutants that must fail: keep the line after the last one, sum the last prediction in, trust the
+unfinished line, let the words of the system through when the disk is full."""
 
+import errno
 import json
+import re
+from pathlib import Path
 
-import numpy as np
 import pytest
-from matplotlib.image import imread
 
-from minioneformer.training.logbook import Logbook, draw_curves, main_terms, summarize_terms
+from minioneformer.training.logbook import Logbook, main_terms, read_rows, summarize_terms
 
 
 def make_row(step, **terms):
@@ -90,16 +91,6 @@ def test_a_broken_line_in_the_middle_is_named(logbook):
         logbook.rows()
 
 
-def test_the_picture_has_ink_and_a_panel_for_each_kind_of_curve(tmp_path):
-    rows = [make_row(s, loss_a=1.0 / s, loss_b=2.0 / s) for s in range(1, 6)]
-    draw_curves(rows, tmp_path / "four.png")
-    more = [row | {"auxiliary_loss_a": 3.0} for row in rows]
-    draw_curves(more, tmp_path / "five.png")
-    four, five = (imread(tmp_path / name) for name in ("four.png", "five.png"))
-    assert np.unique(four[..., :3].reshape(-1, 3), axis=0).shape[0] > 10
-    assert five.shape[1] * 4 == four.shape[1] * 5
-
-
 def test_one_step_can_be_drawn_and_none_draws_nothing(tmp_path):
     book = Logbook(folder=tmp_path)
     book.draw()
@@ -109,20 +100,56 @@ def test_one_step_can_be_drawn_and_none_draws_nothing(tmp_path):
     assert book.picture_path.stat().st_size > 1000
 
 
-def test_drawing_no_rows_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"got rows=\[\]"):
-        draw_curves([], tmp_path / "none.png")
+@pytest.mark.parametrize("line", ["[1]", "7", '{"loss": 1.0}', '{"step": "x"}'])
+def test_a_line_that_is_no_row_is_named(tmp_path, line):
+    (tmp_path / "log.jsonl").write_text(f'{{"step": 1}}\n{line}\n')
+    with pytest.raises(
+        ValueError, match="line 2 of .*log.jsonl is not an object with a whole step"
+    ):
+        read_rows(tmp_path / "log.jsonl")
 
 
-def test_long_runs_are_drawn_as_means_of_equal_stretches(tmp_path, monkeypatch):
-    monkeypatch.setattr("minioneformer.training.logbook.MAX_DRAWN_POINTS", 2)
-    drawn = {}
+def test_a_line_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "log.jsonl").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(ValueError, match="line 1 of .*log.jsonl is not JSON"):
+        read_rows(tmp_path / "log.jsonl")
 
-    def plot(axes, steps, values, label):
-        drawn[label] = (steps, values)
 
-    monkeypatch.setattr("matplotlib.axes.Axes.plot", plot)
-    rows = [make_row(step, loss=float(step**2)) for step in (1, 2, 3, 4, 5)]
-    draw_curves(rows, tmp_path / "thin.png")
-    # Five rows in at most two stretches: steps 1 to 3 and 4 to 5.
-    assert drawn["loss"] == ([2.0, 4.5], [pytest.approx(14 / 3), 20.5])
+@pytest.fixture
+def full_disk(monkeypatch):
+    real_open = Path.open
+
+    def open_(path, mode="r", **options):
+        if mode.startswith(("a", "w")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real_open(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", open_)
+
+
+ACTIONS = {
+    "log.jsonl": [lambda book: book.write(make_row(4)), lambda book: book.drop_after(2)],
+    "curves.png": [Logbook.draw],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [(name, action) for name, todo in ACTIONS.items() for action in todo]
+)
+def test_a_full_disk_is_one_line_that_names_folder_and_remedy(logbook, name, action, full_disk):
+    before = logbook.path.read_bytes()
+    said = (
+        f"cannot write {name} into {logbook.path.parent}: No space left on device. Free some "
+        "space or make the folder writable, then resume from the last checkpoint."
+    )
+    with pytest.raises(OSError, match=f"^{re.escape(said)}$"):
+        action(logbook)
+    assert logbook.path.read_bytes() == before
+    assert not logbook.picture_path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(logbook):
+    logbook.path.unlink()
+    logbook.path.mkdir()  # also for root, whom no mode of a folder stops
+    with pytest.raises(OSError, match=r"cannot write log\.jsonl into .*: Is a directory\. Free"):
+        logbook.write(make_row(4))
