@@ -17,8 +17,8 @@ from minioneformer.structures import TASKS, Task
 
 WAYS_OUT: dict[tuple[Task, ...], str] = {
     ("instance",): (
-        "Only objects are annotated: name the rest (WithBackground) or add label maps "
-        "(InstanceAndSemantic)"
+        "Only objects are annotated: name the rest (WithBackground, or `background` in "
+        "dataset.json, if every object is drawn) or add label maps (InstanceAndSemantic)"
     ),
     ("semantic",): "Objects are not told apart: add masks of objects (InstanceAndSemantic)",
 }
