@@ -3,7 +3,8 @@
 Paper: OneFormer (arXiv 2211.06220), Sec. 4.1; Figure 2 box: not drawn.
 
 Masks become run lengths at once (a few hundred bytes each instead of a bit per pixel), so images
-stream through; pycocotools scores them in the end.
+stream through; pycocotools scores them in the end. It takes detections of equal score in the order
+of their images; here that is an order of ids, so the figures do not depend on who came first.
 
 Not here: the scoring (`coco_scores.py`), the Cityscapes protocol (ten thresholds over eight
 classes, with its own tool).
@@ -11,8 +12,9 @@ classes, with its own tool).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +23,31 @@ from pycocotools import mask as run_lengths
 from torch import Tensor
 
 from minioneformer.evaluation.coco_scores import AveragePrecisionResult, coco_scores
+from minioneformer.evaluation.same_catalogue import check_same_catalogue
 from minioneformer.evaluation.segment_positions import segment_positions
 from minioneformer.structures import Category, InstancePrediction, Segment
+
+
+class _TrueObject(NamedTuple):
+    label: int
+    runs: bytes
+    area: float
+    is_crowd: bool
+
+
+class _FoundObject(NamedTuple):
+    label: int
+    runs: bytes
+    score: float
+
+
+class _Image(NamedTuple):
+    """What one image adds. Sorted by id, images of one id by content."""
+
+    order: tuple[int, str]
+    size: tuple[int, int]  # (H, W)
+    annotated: tuple[_TrueObject, ...]
+    detected: tuple[_FoundObject, ...]
 
 
 class AveragePrecision:
@@ -47,15 +72,15 @@ class AveragePrecision:
 
     def __init__(self, categories: Sequence[Category]) -> None:
         self.categories = tuple(categories)
-        self.images: list[dict[str, Any]] = []
-        self.annotations: list[dict[str, Any]] = []
-        self.detections: list[dict[str, Any]] = []
+        self.images: list[_Image] = []
 
     def update(
         self,
         prediction: InstancePrediction,
         segment_map: Int[Tensor, "H W"],
         segments: Sequence[Segment],
+        *,
+        image_id: int | str = 0,
     ) -> None:
         """Add one image.
 
@@ -63,6 +88,8 @@ class AveragePrecision:
             prediction: Scored masks; those of stuff are left out, none at all is fine.
             segment_map: Segment id of each pixel.
             segments: Of the annotation; stuff is left out.
+            image_id: Among detections of equal score, those of the smallest id come first
+                (numbers before texts); images that share an id are told apart by their content.
 
         Raises:
             ValueError: If masks and map differ in size, a label is not in the catalogue, or
@@ -76,22 +103,20 @@ class AveragePrecision:
             )
         labels = prediction.labels.tolist()
         self._check_labels([*labels, *(s.label for s in segments)])
-        image_id = len(self.images) + 1
-        height, width = segment_map.shape
-        self.images.append({"id": image_id, "height": height, "width": width})
-        self._add_annotations(image_id, segment_map, segments)
-
-        kept = [i for i, label in enumerate(labels) if self.categories[label].is_thing]
         scores = prediction.scores.tolist()
-        for i in kept:
-            self.detections.append(
-                {
-                    "image_id": image_id,
-                    "category_id": labels[i],
-                    "segmentation": encode_mask(prediction.masks[i]),
-                    "score": scores[i],
-                }
+        detected = tuple(
+            _FoundObject(label, encode_mask(prediction.masks[i])["counts"], scores[i])
+            for i, label in enumerate(labels)
+            if self.categories[label].is_thing
+        )
+        self.images.append(
+            _Image(
+                order=(image_id, "") if isinstance(image_id, int) else (sys.maxsize, image_id),
+                size=(segment_map.shape[0], segment_map.shape[1]),
+                annotated=self._annotated(segment_map, segments),
+                detected=detected,
             )
+        )
 
     def merge(self, other: AveragePrecision) -> None:
         """Add what another instance collected, e.g. that of another process.
@@ -102,42 +127,53 @@ class AveragePrecision:
         Raises:
             ValueError: If the catalogues differ.
         """
-        if self.categories != other.categories:
-            raise ValueError(
-                f"only results of one catalogue can be merged, got {len(self.categories)=}, "
-                f"{len(other.categories)=} with other entries."
-            )
-        images, annotations = len(self.images), len(self.annotations)
-        self.images += [{**x, "id": x["id"] + images} for x in other.images]
-        self.annotations += [
-            {**x, "id": x["id"] + annotations, "image_id": x["image_id"] + images}
-            for x in other.annotations
-        ]
-        self.detections += [{**x, "image_id": x["image_id"] + images} for x in other.detections]
+        check_same_catalogue(self.categories, other.categories)
+        self.images += other.images
 
     def compute(self) -> AveragePrecisionResult:
         """The result so far; collecting may go on."""
         things = {i: c.name for i, c in enumerate(self.categories) if c.is_thing}
-        return coco_scores(self.images, self.annotations, self.detections, things)
-
-    def _add_annotations(
-        self, image_id: int, segment_map: Int[Tensor, "H W"], segments: Sequence[Segment]
-    ) -> None:
-        positions = segment_positions(segment_map, [s.id for s in segments])
-        things = [i for i, s in enumerate(segments) if self.categories[s.label].is_thing]
-        for i in things:
-            runs = encode_mask(positions == i)  # one at a time: large images have many
-            area = segments[i].area
-            self.annotations.append(
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        detections: list[dict[str, Any]] = []
+        for image_id, image in enumerate(sorted(self.images), start=1):
+            height, width = image.size
+            images.append({"id": image_id, "height": height, "width": width})
+            annotations += [
                 {
-                    "id": len(self.annotations) + 1,  # 0 would count as unmatched
+                    "id": len(annotations) + number,
                     "image_id": image_id,
-                    "category_id": segments[i].label,
-                    "segmentation": runs,
-                    "area": float(run_lengths.area(runs)) if area is None else float(area),
-                    "iscrowd": int(segments[i].is_crowd),
+                    "category_id": true.label,
+                    "segmentation": {"size": [height, width], "counts": true.runs},
+                    "area": true.area,
+                    "iscrowd": int(true.is_crowd),
                 }
-            )
+                for number, true in enumerate(image.annotated, start=1)  # 0 would be unmatched
+            ]
+            detections += [
+                {
+                    "image_id": image_id,
+                    "category_id": found.label,
+                    "segmentation": {"size": [height, width], "counts": found.runs},
+                    "score": found.score,
+                }
+                for found in image.detected
+            ]
+        return coco_scores(images, annotations, detections, things)
+
+    def _annotated(
+        self, segment_map: Int[Tensor, "H W"], segments: Sequence[Segment]
+    ) -> tuple[_TrueObject, ...]:
+        positions = segment_positions(segment_map, [s.id for s in segments])
+        objects = []
+        for i, segment in enumerate(segments):
+            if self.categories[segment.label].is_thing:
+                runs = encode_mask(positions == i)  # one at a time: large images have many
+                area = run_lengths.area(runs) if segment.area is None else segment.area
+                objects.append(
+                    _TrueObject(segment.label, runs["counts"], float(area), segment.is_crowd)
+                )
+        return tuple(objects)
 
     def _check_labels(self, labels: Sequence[int]) -> None:
         unknown = [label for label in labels if not 0 <= label < len(self.categories)]

@@ -5,7 +5,8 @@ Paper: OneFormer (arXiv 2211.06220), Sec. 4.1 (Cityscapes); Figure 2 box: not dr
     folder/instance/{image}_pred.txt, {image}_{number}.png    a mask, a class id, a score per line
     folder/semantic/{image}_pred.png                          a class id per pixel
 
-`{image}` is city, sequence and frame, such as "frankfurt_000000_000294".
+`{image}` is city, sequence and frame, such as "frankfurt_000000_000294". In a group of processes
+each one must write, its own images, into the same folder.
 
 Not here: scoring them (`cityscapes_protocol.py`).
 """
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from minioneformer.processes import from_main
 from minioneformer.structures import Category, InstancePrediction, SemanticPrediction
 
 # of the classes whose objects are scored; files use these and not the train ids 0 .. 18
@@ -124,9 +126,9 @@ def _check_ids(categories: Sequence[Category]) -> None:
 
 def _new_folder(folder: str | Path, kind: str) -> Path:
     target = Path(folder) / kind
-    if target.exists():
+    if from_main(target.exists()):  # subtle: another process may have made it a moment ago
         raise FileExistsError(
             f"there are results already, got {str(target)!r}. Choose another folder, or delete it."
         )
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     return target

@@ -17,10 +17,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from torch.utils.data import Dataset
 
@@ -30,12 +30,14 @@ from minioneformer.evaluation.cityscapes_files import (
     write_cityscapes_labels,
 )
 from minioneformer.evaluation.evaluator import PredictsForms
+from minioneformer.processes import from_main, gather_objects, is_main, rank, world_size
 from minioneformer.structures import Category, PanopticSample, Task
 
 INSTALL = "Install it: pip install 'minioneformer[cityscapes]'."
 TOOL = Path(__file__).with_name("cityscapes_tool.py")
 IMAGES = {"instance": "_gtFine_instanceIds.png", "semantic": "_gtFine_labelIds.png"}
 ENDINGS = {"instance": ".txt", "semantic": ".png"}
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,12 +102,15 @@ def evaluate_cityscapes(
 ) -> tuple[CityscapesInstanceResult | None, CityscapesSemanticResult | None]:
     """Predict, write and score, each task with its own token.
 
+    In a group of processes each one must call it; they share the images, and each gets the
+    figures.
+
     Args:
         predictor: What is evaluated.
         dataset: Samples with the `file_name` of their image; read once per task.
         categories: The catalogue; `dataset_id` is the label id of Cityscapes.
         annotation_dir: The part of `gtFine` that holds exactly these images.
-        folder: For the results, which stay there; created if missing.
+        folder: For the results, which stay there; created if missing; the same for all processes.
         tasks: Which of the two to measure.
 
     Returns:
@@ -122,12 +127,12 @@ def evaluate_cityscapes(
         written = write_cityscapes_instances(
             folder, _predictions(predictor, dataset, "instance"), categories
         )
-        instance = score_cityscapes_instances(written, annotation_dir)
+        instance = _once(score_cityscapes_instances, written, annotation_dir)
     if "semantic" in tasks:
         written = write_cityscapes_labels(
             folder, _predictions(predictor, dataset, "semantic"), categories
         )
-        semantic = score_cityscapes_labels(written, annotation_dir)
+        semantic = _once(score_cityscapes_labels, written, annotation_dir)
     return instance, semantic
 
 
@@ -201,10 +206,20 @@ def _predictions(
     dataset: Dataset[PanopticSample] | Sequence[PanopticSample],
     task: Task,
 ) -> Iterable[tuple[str, Any]]:
-    for i in range(len(dataset)):  # type: ignore[arg-type]  # a map-style data set has a length
+    images = range(len(dataset))  # type: ignore[arg-type]  # a map-style data set has a length
+    for i in images[rank() :: world_size()]:
         sample = dataset[i]
         (forms,) = predictor.predict_forms([sample.image], task, (task,))
         yield sample.file_name, forms[task]
+
+
+def _once(
+    score: Callable[[str | Path, str | Path], Result], written: Path, annotation_dir: str | Path
+) -> Result:
+    """Score in process 0, when all have written."""
+    gather_objects(None)
+    result = score(written, annotation_dir) if is_main() else None
+    return from_main(result)  # type: ignore[return-value]  # process 0 has one
 
 
 def _run_tool(

@@ -7,8 +7,11 @@ model, and the metric. The published headline figures pair them: PQ from the pan
 from the instance token, mIoU from the semantic token. `evaluate` does that; `evaluate_all_tokens`
 fills the whole 3 x 3 table, which shows what the token does.
 
-Not here: the model and the decoding of its output (`inference/`), sharing work among processes
-(give each its part of the data, then `Evaluator.merge`).
+Several processes share the work batch by batch: what one process would predict together stays
+together, so the predictions are the same whoever makes them, and the figures are added exactly.
+
+Not here: the model and the decoding of its output (`inference/`), starting processes
+(`processes.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from minioneformer.evaluation.average_precision import AveragePrecision
 from minioneformer.evaluation.evaluation_result import EvaluationResult
 from minioneformer.evaluation.mean_iou import MeanIoU, semantic_labels
 from minioneformer.evaluation.panoptic_quality import PanopticQuality
+from minioneformer.processes import from_main, gather_objects, is_main, rank, world_size
 from minioneformer.structures import (
     TASKS,
     Category,
@@ -109,7 +113,7 @@ class Evaluator:
             self.panoptic.update(panoptic.segment_map, panoptic.segments, *truth)
         if self.instance is not None:
             instance = _checked(prediction["instance"], InstancePrediction)
-            self.instance.update(instance, *truth)
+            self.instance.update(instance, *truth, image_id=sample.image_id)
         if self.semantic is not None:
             semantic = _checked(prediction["semantic"], SemanticPrediction)
             self.semantic.update(semantic.label_map, semantic_labels(*truth, ignore_label=-1))
@@ -160,27 +164,37 @@ def run_evaluators(
 ) -> None:
     """Feed each sample to the evaluator of each token; samples are read once.
 
+    In a group of processes each one must call it, and takes its share of the batches. In the end
+    the evaluators of process 0 hold what all have measured, those of the others their own part.
+
     Args:
         predictor: Is given `batch_size` images at a time.
         dataset: Samples, in any sizes.
         evaluators: By the token that is to condition the model.
         batch_size: Images held in memory at once.
         num_workers: Processes that read samples ahead; 0 reads in this one.
-        progress: Whether to draw a progress bar on the standard error.
+        progress: Whether to draw a progress bar on the standard error (process 0 does).
 
     Raises:
-        ValueError: If a prediction and its annotation do not fit together.
+        ValueError: If a prediction and its annotation do not fit together, or `batch_size` is
+            below 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size=}.")
+    positions = range(len(dataset))  # type: ignore[arg-type]  # a map-style data set has a length
+    together = [list(positions[i : i + batch_size]) for i in positions[::batch_size]]
     batches = DataLoader(
         dataset,  # type: ignore[arg-type]  # a sequence will do
-        batch_size=batch_size,
+        batch_sampler=together[rank() :: world_size()],
         num_workers=num_workers,
         collate_fn=list,
     )
-    for samples in tqdm(batches, desc="evaluate", unit="batch", disable=not progress):
+    disable = not (progress and is_main())
+    for samples in tqdm(batches, desc="evaluate", unit="batch", disable=disable):
         images = [sample.image for sample in samples]
         for token, evaluator in evaluators.items():
             _measure(predictor, images, samples, token, evaluator)
+    _merge_into_main(evaluators)
 
 
 def _measure(
@@ -196,6 +210,19 @@ def _measure(
         evaluator.update(prediction, sample)
 
 
+def _merge_into_main(evaluators: Mapping[Task, Evaluator]) -> None:
+    others = gather_objects(dict(evaluators))[1:]
+    for parts in others if is_main() else []:
+        for token, evaluator in evaluators.items():
+            evaluator.merge(parts[token])
+
+
+def _results(evaluators: Mapping[Task, Evaluator]) -> dict[Task, EvaluationResult]:
+    """Computed by process 0, known to every one."""
+    own = {token: evaluator.compute() for token, evaluator in evaluators.items() if is_main()}
+    return from_main(own)
+
+
 def evaluate(
     predictor: PredictsForms,
     dataset: Dataset[PanopticSample] | Sequence[PanopticSample],
@@ -207,6 +234,9 @@ def evaluate(
     progress: bool = False,
 ) -> EvaluationResult:
     """Measure PQ, AP and mIoU, each with its own token.
+
+    In a group of processes (`processes.py`) each one must call it; they share the work, and each
+    gets the result, which is that of one process to the last bit.
 
     Args:
         predictor: What is evaluated.
@@ -233,7 +263,7 @@ def evaluate(
         num_workers=num_workers,
         progress=progress,
     )
-    results = {task: evaluator.compute() for task, evaluator in evaluators.items()}
+    results = _results(evaluators)
     nothing = EvaluationResult()
     return EvaluationResult(
         panoptic=results.get("panoptic", nothing).panoptic,
@@ -252,6 +282,8 @@ def evaluate_all_tokens(
     progress: bool = False,
 ) -> dict[Task, EvaluationResult]:
     """Measure PQ, AP and mIoU with each of the three tokens.
+
+    In a group of processes as `evaluate`.
 
     Args:
         predictor: What is evaluated.
@@ -276,4 +308,4 @@ def evaluate_all_tokens(
         num_workers=num_workers,
         progress=progress,
     )
-    return {task: evaluator.compute() for task, evaluator in evaluators.items()}
+    return _results(evaluators)

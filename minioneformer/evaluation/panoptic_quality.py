@@ -8,7 +8,8 @@ For class c, with TP the matched pairs, FP the unmatched predictions, FN the mis
 $$PQ_c = \frac{\sum_{TP} IoU}{TP + FP/2 + FN/2}, \qquad SQ_c = \frac{\sum_{TP} IoU}{TP}, \qquad
   RQ_c = \frac{TP}{TP + FP/2 + FN/2}$$
 
-Only counters are kept, so images stream through, and counters of several processes merge.
+Only counters are kept, so images stream through, and counters of several processes merge. The
+counters are integers: the figures depend on no order and no sharing of work, to the last bit.
 
 Not here: who matches whom in one image (`segment_overlap.py`), reading files
 (`coco_panoptic_files.py`).
@@ -26,6 +27,8 @@ from torch import Tensor
 from minioneformer.evaluation.same_catalogue import check_same_catalogue
 from minioneformer.evaluation.segment_overlap import SegmentOverlap
 from minioneformer.structures import Category, PredictedSegment, Segment
+
+IOU_UNITS = 2**53  # floats above 0.5 are multiples of 2**-53, so that sums of them are exact
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,8 +140,8 @@ class PanopticQuality:
 
     def __init__(self, categories: Sequence[Category]) -> None:
         self.categories = tuple(categories)
-        self.iou_sum = np.zeros(len(self.categories))  # (K,), and so on
-        self.tp = np.zeros(len(self.categories), dtype=np.int64)
+        self.iou_units = [0] * len(self.categories)  # subtle: int64 overflows at 1024 matches
+        self.tp = np.zeros(len(self.categories), dtype=np.int64)  # (K,), and so on
         self.fp = np.zeros(len(self.categories), dtype=np.int64)
         self.fn = np.zeros(len(self.categories), dtype=np.int64)
 
@@ -160,8 +163,8 @@ class PanopticQuality:
 
         Raises:
             ValueError: If the maps differ in size, a label is not in the catalogue, an id is
-                listed twice, a map holds an id that its list lacks, or a predicted segment has
-                no pixel.
+                listed twice, a map holds an id that its list lacks, a predicted segment has no
+                pixel, or a stated area leaves nothing for a union.
         """
         image = SegmentOverlap.of(predicted_map, predicted_segments, segment_map, segments)
         self._check_labels(image)
@@ -172,7 +175,8 @@ class PanopticQuality:
         false = image.excused_pixels() / image.predicted_areas <= 0.5
         false[predicted] = False
 
-        np.add.at(self.iou_sum, image.labels[true], iou)
+        for label, value in zip(image.labels[true].tolist(), iou.tolist(), strict=True):
+            self.iou_units[label] += int(value * IOU_UNITS)
         np.add.at(self.tp, image.labels[true], 1)
         np.add.at(self.fn, image.labels[missed], 1)
         np.add.at(self.fp, image.predicted_labels[false], 1)
@@ -187,25 +191,25 @@ class PanopticQuality:
             ValueError: If the catalogues differ.
         """
         check_same_catalogue(self.categories, other.categories)
-        self.iou_sum += other.iou_sum
+        self.iou_units = [a + b for a, b in zip(self.iou_units, other.iou_units, strict=True)]
         self.tp += other.tp
         self.fp += other.fp
         self.fn += other.fn
 
     def compute(self) -> PanopticQualityResult:
         """The result so far; counting may go on."""
-        counters = zip(self.categories, self.iou_sum, self.tp, self.fp, self.fn, strict=True)
+        counters = zip(self.categories, self.iou_units, self.tp, self.fp, self.fn, strict=True)
         return PanopticQualityResult(
             classes=tuple(
                 ClassQuality(
                     name=category.name,
                     is_thing=category.is_thing,
-                    iou_sum=float(iou_sum),
+                    iou_sum=iou_units / IOU_UNITS,  # rounded once
                     tp=int(tp),
                     fp=int(fp),
                     fn=int(fn),
                 )
-                for category, iou_sum, tp, fp, fn in counters
+                for category, iou_units, tp, fp, fn in counters
             )
         )
 

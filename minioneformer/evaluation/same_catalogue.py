@@ -2,7 +2,7 @@
 
 Paper: not in OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
-Not here: what is added (`evaluation/panoptic_quality.py`, `evaluation/mean_iou.py`).
+Not here: what is added (`panoptic_quality.py`, `average_precision.py`, `mean_iou.py`).
 """
 
 from __future__ import annotations

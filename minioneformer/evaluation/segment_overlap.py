@@ -102,13 +102,21 @@ class SegmentOverlap:
         )
 
     def matches(self) -> tuple[Int[ndarray, " M"], Int[ndarray, " M"], Float[ndarray, " M"]]:
-        """Positions of the matched pairs, annotated and predicted, and their IoU."""
+        """Positions of the matched pairs, annotated and predicted, and their IoU.
+
+        Raises:
+            ValueError: If a stated area leaves nothing for a union.
+        """
         same_class = self.labels[:, None] == self.predicted_labels
         true, predicted = np.nonzero((self.overlap > 0) & same_class & ~self.is_crowd[:, None])
         shared = self.overlap[true, predicted]
         # subtle: pixels of the prediction on void are nobody's mistake, they leave the union
         union = self.areas[true] + self.predicted_areas[predicted] - shared
-        iou = shared / (union - self.on_void[predicted])
+        union = union - self.on_void[predicted]
+        if not union.all():
+            stated = self.areas[true][union == 0].tolist()
+            raise ValueError(f"stated areas must be those of the pixels, got {stated=} of more.")
+        iou = shared / union
         return true[iou > 0.5], predicted[iou > 0.5], iou[iou > 0.5]
 
     def excused_pixels(self) -> Int[ndarray, " P"]:

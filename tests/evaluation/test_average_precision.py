@@ -1,7 +1,7 @@
 """Instance AP from masks and panoptic annotations.
 
 Mutants that must fail: H and W swapped in the run lengths; stuff scored; crowds counted as
-missed; image ids clashing after a merge; the stated area ignored.
+missed; image ids clashing after a merge; the stated area ignored; ties in order of arrival.
 """
 
 import json
@@ -79,7 +79,7 @@ def test_stuff_takes_no_part_on_either_side():
     metric = AveragePrecision(CLASSES)
     metric.update(found(both, [0, 1], [0.2, 0.9]), SEGMENT_MAP, CAT_AND_SKY)
     assert metric.compute().ap == pytest.approx(1.0)
-    assert len(metric.detections) == len(metric.annotations) == 1
+    assert [(len(image.detected), len(image.annotated)) for image in metric.images] == [(1, 1)]
 
 
 def test_crowds_are_not_missed_and_excuse_what_lies_in_them():
@@ -120,20 +120,40 @@ def test_run_lengths_decode_to_the_masks(seed, count):
         assert np.array_equal(decode(r), mask.numpy())
 
 
-def test_merged_parts_equal_one_stream(rng):
-    one, first, second = (AveragePrecision(CLASSES) for _ in range(3))
-    for part in (first, second, second, first):
+def tied_images(rng, count):
+    """Pairs of objects and detections on 7 x 9 pixels, all detections with the same score."""
+    images = []
+    for _ in range(count):
         segment_map = torch.randint(0, 4, (7, 9), generator=rng)
         segments = tuple(Segment(id=i, label=(i - 1) % 3) for i in (1, 2, 3))
-        noise = torch.rand(3, 7, 9, generator=rng) < 0.1
+        noise = torch.rand(3, 7, 9, generator=rng) < torch.rand(1, generator=rng) * 0.3
         masks = (segment_map == torch.tensor([1, 2, 3])[:, None, None]) ^ noise
-        scores = torch.rand(3, generator=rng).tolist()
-        for metric in (one, part):
-            metric.update(found(masks, [0, 1, 2], scores), segment_map, segments)
-    first.merge(second)
-    merged, whole = first.compute(), one.compute()
-    assert merged.to_dict() == pytest.approx(whole.to_dict(), nan_ok=True)
-    assert 0 < whole.ap < 1
+        images.append((found(masks, [0, 1, 2], [0.5] * 3), segment_map, segments))
+    return images
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.permutations(range(6)), st.booleans())
+def test_figures_do_not_depend_on_order_and_sharding(seed, order, with_ids):
+    images = tied_images(torch.Generator().manual_seed(seed), 6)
+    one, *parts = (AveragePrecision(CLASSES) for _ in range(4))
+    for i, image in enumerate(images):
+        one.update(*image, image_id=i if with_ids else 0)
+    for number, i in enumerate(order):
+        parts[number % 2].update(*images[i], image_id=i if with_ids else 0)  # the last stays empty
+    parts[1].merge(parts[2])
+    parts[1].merge(parts[0])
+    assert repr(parts[1].compute()) == repr(one.compute())
+
+
+def test_of_equal_scores_the_image_of_the_smaller_id_comes_first():
+    right, wrong = found(row(0, 10), [0], [0.5]), found(row(10, 15), [0], [0.5])
+    ids = {(2, 10): 1.0, (10, 2): 0.5, (3, "2"): 1.0, ("b", "a"): 0.5, ("a", "b"): 1.0}
+    for (of_right, of_wrong), ap in ids.items():
+        metric = AveragePrecision(CLASSES)
+        metric.update(wrong, torch.full((1, 15), 2), CAT_AND_SKY[1:], image_id=of_wrong)
+        metric.update(right, SEGMENT_MAP, CAT_AND_SKY, image_id=of_right)
+        assert metric.compute().ap == pytest.approx(ap), (of_right, of_wrong)
 
 
 # --- errors -----------------------------------------------------------------------------------

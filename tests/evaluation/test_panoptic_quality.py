@@ -1,10 +1,12 @@
 """Panoptic quality: hand-worked, against loops over pixels, against published figures.
 
 Mutants that must fail: `> 0.5` to `>= 0.5` in matching; void kept in the union; crowd counted as
-missed; the crowd of another class excusing; stated areas ignored; `fp / 2` to `fp`.
+missed; the crowd of another class excusing; stated areas ignored; `fp / 2` to `fp`; IoUs summed
+as floats.
 """
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -224,7 +226,36 @@ def test_merged_counters_are_those_of_one_stream_and_renaming_ids_changes_nothin
     first.merge(second)
     for c, d in zip(first.compute().classes, one.compute().classes, strict=True):
         assert (c.tp, c.fp, c.fn) == (d.tp, d.fp, d.fn)
-        assert c.iou_sum == pytest.approx(d.iou_sum)
+        assert c.iou_sum == d.iou_sum
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.permutations(range(9)))
+def test_the_sum_is_exact_in_any_order_and_sharding(seed, order):
+    width = 997  # a prime: hardly any IoU is a short binary fraction
+    annotated = torch.ones(1, width, dtype=torch.int64)
+    first = torch.randint(
+        width // 2 + 1, width, (9,), generator=torch.Generator().manual_seed(seed)
+    )
+    images = [torch.where(torch.arange(width)[None] < n, 7, 0) for n in first]
+    one, *parts = (PanopticQuality(CLASSES) for _ in range(4))
+    for image in images:
+        one.update(image, found((7, 0)), annotated, true((1, 0)))
+    for number, i in enumerate(order):
+        parts[number % 2].update(images[i], found((7, 0)), annotated, true((1, 0)))
+    parts[2].merge(parts[0])  # from nothing
+    parts[2].merge(parts[1])
+    whole = one.compute()
+    assert repr(parts[2].compute()) == repr(whole)
+    exact = sum(Fraction(n / width) for n in first.tolist())
+    assert whole.classes[0].iou_sum == float(exact)
+
+
+def test_more_matches_than_an_int64_could_sum():
+    ids = torch.arange(1, 1101)
+    pairs = [(i, 0) for i in ids.tolist()]
+    result = measure(ids[None], found(*pairs), ids[None], true(*pairs))
+    assert counters(result) == (1100, 0, 0, 1100.0)
 
 
 # --- errors -----------------------------------------------------------------------------------
@@ -243,6 +274,12 @@ def test_a_listed_prediction_without_pixels_is_refused():
 def test_pixels_of_an_unlisted_prediction_are_refused():
     with pytest.raises(ValueError, match=r"in the list of segments.*\[6\]"):
         measure([[5, 6]], found((5, 0)), [[1, 1]], true((1, 0)))
+
+
+def test_a_stated_area_that_leaves_no_union_is_refused():
+    segments = [Segment(id=1, label=0, area=0)]
+    with pytest.raises(ValueError, match=r"must be those of the pixels, got stated=\[0\]"):
+        measure([[1, 1]], found((1, 0)), [[1, 1]], segments)
 
 
 @pytest.mark.parametrize("label", [-1, 3])
