@@ -108,12 +108,39 @@ def semantic_from_strips(
     Raises:
         ValueError: If a class logit is not finite.
     """
-    device = class_logits.device
-    num_classes = class_logits.shape[-1] - 1
-    label_map = torch.empty(size, dtype=torch.int64, device=device)
-    scores = torch.empty(num_classes, *size, device=device) if keep_scores else None
+    return semantic_from_votes(
+        votes_of_strips(class_logits, strips),
+        (class_logits.shape[-1] - 1, *size),
+        device=class_logits.device,
+        keep_scores=keep_scores,
+    )
+
+
+def semantic_from_votes(
+    strips: Iterable[Float[Tensor, "K _ W"]],
+    shape: tuple[int, int, int],
+    *,
+    device: torch.device,
+    keep_scores: bool = False,
+) -> SemanticPrediction:
+    """The winner at each pixel, from votes that come a few rows at a time.
+
+    Args:
+        strips: Votes at the size of the result; together all rows, in order.
+        shape: Of all votes, (K, H, W).
+        device: Where they are, and the result will be.
+        keep_scores: Whether the votes are returned too.
+
+    Returns:
+        The label with most votes; each pixel has one, the smaller of two equal ones.
+
+    Example:
+        Votes (0.59, 0.67) of two classes at a pixel: label 1.
+    """
+    label_map = torch.empty(shape[1:], dtype=torch.int64, device=device)
+    scores = torch.empty(shape, device=device) if keep_scores else None
     first = 0
-    for votes in votes_of_strips(class_logits, strips):  # (K, rows, W)
+    for votes in strips:  # (K, rows, W)
         last = first + votes.shape[1]
         label_map[first:last] = votes.argmax(0)
         if scores is not None:

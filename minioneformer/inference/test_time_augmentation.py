@@ -4,7 +4,9 @@ Paper: OneFormer (arXiv 2211.06220), Sec. 4.1, the multi-scale columns of its ta
 Figure 2.
 
 Every view of the image goes through the model alone. Its votes are brought to the size of the
-original, mirrored back, and averaged; each pixel takes the class with most. Segments and
+original, mirrored back, and averaged; each pixel takes the class with most. What is kept of a view
+are its masks before they are multiplied out; votes are there for a few rows at a time, since those
+of all classes at every pixel of a large image would not fit into memory. Segments and
 instances of different views would have to be matched first, which neither paper nor official code
 does: their figures are of one view.
 
@@ -15,15 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from minioneformer.inference.predictor import NO_LIMIT, ImageInput, Prediction, Predictor
-from minioneformer.inference.semantic import votes_of_strips
+from minioneformer.inference.semantic import semantic_from_votes, votes_of_strips
+from minioneformer.inference.upsample import FactoredMasks
 from minioneformer.pixels import read_image, resize_image, shortest_edge_size
 from minioneformer.structures import Category, SemanticPrediction, Task
+
+# class logits and masks of one view
+Look: TypeAlias = tuple[Float[Tensor, "N K_plus_1"], FactoredMasks]
 
 # by data set and size of its recipe: shorter sides, upper bound of the longer one
 PUBLISHED_SCALES: dict[tuple[str, int], tuple[tuple[int, ...], int]] = {
@@ -90,18 +97,23 @@ class MultiScalePredictor:
             task: The token that conditions the model.
 
         Returns:
-            At the size of the image, on the CPU; with averaged votes if the predictor keeps
-            them. Needs a float per class and pixel meanwhile.
+            At the size of the image, on the CPU; with averaged votes, a float per class and pixel,
+            if the predictor keeps them.
 
         Raises:
             ValueError: As `Predictor.predict`.
         """
         pixels = read_image(image) if isinstance(image, str | Path) else image
-        scores = self._scores(pixels, task)
-        return SemanticPrediction(
-            label_map=scores.argmax(0).cpu(),
-            scores=scores.cpu() if self.predictor.keep_scores else None,
+        looks = self._looks(pixels, task)
+        class_logits, masks = looks[0]
+        result = semantic_from_votes(
+            self._mean_votes(looks),
+            (class_logits.shape[-1] - 1, *masks.sizes.original),
+            device=class_logits.device,
+            keep_scores=self.predictor.keep_scores,
         )
+        scores = None if result.scores is None else result.scores.cpu()
+        return SemanticPrediction(label_map=result.label_map.cpu(), scores=scores)
 
     def predict_forms(
         self, images: Sequence[ImageInput], task: Task, forms: Sequence[Task]
@@ -127,19 +139,17 @@ class MultiScalePredictor:
         return [{"semantic": self.predict(image, task)} for image in images]
 
     @torch.no_grad()
-    def _scores(self, image: UInt8[Tensor, "3 H W"], task: Task) -> Float[Tensor, "K H W"]:
-        """Votes, averaged over the views."""
+    def _looks(self, image: UInt8[Tensor, "3 H W"], task: Task) -> list[Look]:
+        """What the model says of each view, and after each of its mirror image."""
         original = (image.shape[-2], image.shape[-1])
-        total: Tensor | None = None
+        looks = []
         for view in self._views(image):
-            first = 0
-            for votes in self._votes(view, task, original):  # (K, rows, W)
-                if total is None:
-                    total = votes.new_zeros(len(votes), *original)
-                total[:, first : first + votes.shape[1]] += votes
-                first += votes.shape[1]
-        assert total is not None  # there is a view, and an image has a row
-        return total.div_(len(self.shortest_edges) * (2 if self.flip else 1))
+            for seen in (view, view.flip(-1)) if self.flip else (view,):
+                prediction, sizes = self.predictor.logits_of_resized(
+                    seen[None], task, original=original
+                )
+                looks.append(self.predictor.one_image(prediction, 0, sizes))
+        return looks
 
     def _views(self, image: UInt8[Tensor, "3 H W"]) -> Iterator[UInt8[Tensor, "3 _ _"]]:
         seen = _resized(image, self.predictor.resized_size((image.shape[-2], image.shape[-1])))
@@ -147,26 +157,25 @@ class MultiScalePredictor:
             size = shortest_edge_size((seen.shape[-2], seen.shape[-1]), edge, self.longest_edge)
             yield _resized(seen, size)
 
-    def _votes(
-        self, view: UInt8[Tensor, "3 _ _"], task: Task, original: tuple[int, int]
-    ) -> Iterator[Float[Tensor, "K _ W"]]:
-        """Votes of a view, and of its mirror image, strip by strip."""
-        straight = self._strips(view, task, original)
-        if not self.flip:
-            yield from straight
-            return
-        # subtle: both are added up before the sum of all, so that mirroring the image mirrors the
-        # result exactly: a + b is b + a, but (s + a) + b need not be (s + b) + a
-        mirrored = self._strips(view.flip(-1), task, original)
-        for one, other in zip(straight, mirrored, strict=True):
-            yield one + other.flip(-1)
+    def _mean_votes(self, looks: Sequence[Look]) -> Iterator[Float[Tensor, "K _ W"]]:
+        """Votes, averaged over the views, strip by strip."""
+        rows = min(masks.rows_per_strip for _, masks in looks)
+        votes = [votes_of_strips(class_logits, masks.strips(rows)) for class_logits, masks in looks]
+        for strips in zip(*votes, strict=True):
+            yield self._sum(strips).div_(len(looks))
 
-    def _strips(
-        self, view: UInt8[Tensor, "3 _ _"], task: Task, original: tuple[int, int]
-    ) -> Iterator[Float[Tensor, "K _ W"]]:
-        prediction, sizes = self.predictor.logits_of_resized(view[None], task, original=original)
-        class_logits, masks = self.predictor.one_image(prediction, 0, sizes)
-        return votes_of_strips(class_logits, masks.strips())
+    def _sum(self, strips: Sequence[Float[Tensor, "K rows W"]]) -> Float[Tensor, "K rows W"]:
+        """Votes of all views at the same rows, those of mirror images mirrored back."""
+        total = torch.zeros_like(strips[0])
+        if not self.flip:
+            for strip in strips:
+                total += strip
+            return total
+        # subtle: view and mirror image are added up before the sum of all, so that mirroring the
+        # image mirrors the result exactly: a + b is b + a, but (s + a) + b need not be (s + b) + a
+        for straight, mirrored in zip(strips[::2], strips[1::2], strict=True):
+            total += straight + mirrored.flip(-1)
+        return total
 
 
 def published_scales(dataset: str, shortest_edge: int) -> tuple[tuple[int, ...], int]:

@@ -103,19 +103,28 @@ class FactoredMasks:
                 mask_logits = torch.einsum("mc,chw->mhw", embeddings, features)
                 yield upsample_logits(mask_logits, self.sizes)
 
-    def strips(self) -> Iterator[Float[Tensor, "N rows W"]]:
+    @property
+    def rows_per_strip(self) -> int:
+        """Rows of the result for which all masks together keep to `max_pixels`; one at least."""
+        height, width = self.sizes.original
+        # where the image shrinks, a row of the result needs several of what it comes from
+        shrink = max(1.0, self.sizes.resized[0] / height)
+        pixels = max(1, len(self.mask_embeddings)) * max(width, int(shrink * self.sizes.padded[1]))
+        return max(1, self.max_pixels // pixels)
+
+    def strips(self, rows: int | None = None) -> Iterator[Float[Tensor, "N rows W"]]:
         """Mask logits of all queries at the original size, a few rows at a time, top to bottom.
+
+        Args:
+            rows: Of a strip, at most; None takes `rows_per_strip`.
 
         Returns:
             Strips of masks, before sigmoid: what `chunks` gives, up to rounding.
         """
         features = self.mask_features.float()
         embeddings = self.mask_embeddings.float()
-        height, width = self.sizes.original
-        # where the image shrinks, a row of the result needs several of what it comes from
-        shrink = max(1.0, self.sizes.resized[0] / height)
-        pixels = max(1, len(embeddings)) * max(width, int(shrink * self.sizes.padded[1]))
-        rows = max(1, self.max_pixels // pixels)
+        height = self.sizes.original[0]
+        rows = self.rows_per_strip if rows is None else rows
         if rows >= height:
             mask_logits = torch.einsum("nc,chw->nhw", embeddings, features)
             yield upsample_logits(mask_logits, self.sizes)

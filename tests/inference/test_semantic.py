@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from minioneformer.inference.semantic import (
     semantic_from_chunks,
     semantic_from_strips,
+    semantic_from_votes,
     semantic_inference,
 )
 
@@ -79,3 +80,9 @@ def test_strips_change_nothing(rng, rows, keep_scores):
 def test_strips_refuse_logits_that_are_not_finite():
     with pytest.raises(ValueError, match="class_logits must be finite"):
         semantic_from_strips(torch.full((2, 3), math.nan), [torch.zeros(2, 3, 5)], (3, 5))
+
+
+def test_the_winner_of_votes_is_that_of_the_docstring():
+    votes = [torch.tensor([0.59, 0.67])[:, None, None]]
+    result = semantic_from_votes(votes, (2, 1, 1), device=torch.device("cpu"))
+    assert result.label_map.tolist() == [[1]]

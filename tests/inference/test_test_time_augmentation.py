@@ -1,7 +1,7 @@
 """Votes averaged over views, with a model small enough to compute by hand.
 
 Mutants that must fail: a view mirrored but not back; the sum for the mean; the first resizing
-left out; strips of two views out of step.
+left out; strips of two views out of step; votes of all pixels at one time.
 """
 
 from types import SimpleNamespace
@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from minioneformer.evaluation.evaluator import evaluate
+from minioneformer.inference import test_time_augmentation
 from minioneformer.inference.predictor import Predictor
+from minioneformer.inference.semantic import semantic_from_votes
 from minioneformer.inference.test_time_augmentation import MultiScalePredictor, published_scales
 from minioneformer.pixels import resize_image
 from minioneformer.structures import TASKS, Category, MaskPrediction, PanopticSample, Segment
@@ -127,6 +130,37 @@ def test_the_image_is_resized_as_the_predictor_has_it_and_then_to_each_view(make
     (strip,) = masks.strips()
     votes = torch.einsum("qk,qhw->khw", probs, strip.sigmoid())
     torch.testing.assert_close(twice.scores, votes.detach())
+
+
+class LargestTensor(TorchDispatchMode):
+    """Elements of the largest result of any operation."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        if isinstance(result, torch.Tensor):
+            self.elements = max(self.elements, result.numel())
+        return result
+
+
+@pytest.mark.parametrize("keep_scores", [False, True])
+def test_votes_of_all_pixels_are_never_there_unless_asked_for(
+    make, image, monkeypatch, keep_scores
+):
+    largest = LargestTensor()
+
+    def recorded(*arguments, **keywords):
+        with largest:
+            return semantic_from_votes(*arguments, **keywords)
+
+    monkeypatch.setattr(test_time_augmentation, "semantic_from_votes", recorded)
+    predictor = make(max_pixels=1000, keep_scores=keep_scores)
+    views = MultiScalePredictor(predictor=predictor, shortest_edges=[24, 44])
+    assert views.predict(image).label_map.shape == (37, 50)
+    assert (largest.elements >= 3 * 37 * 50) == keep_scores
 
 
 def test_it_can_be_evaluated(make, image):

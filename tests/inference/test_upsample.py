@@ -105,6 +105,22 @@ def test_strips_together_are_all_masks(sizes, max_pixels, rng):
     torch.testing.assert_close(torch.cat(strips, dim=1), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_strips_of_any_height_are_the_same_masks(rng):
+    sizes = ImageSizes(original=(23, 31), resized=(40, 50), padded=(64, 64))
+    masks = FactoredMasks(
+        mask_embeddings=torch.randn(5, 3, generator=rng),
+        mask_features=torch.randn(3, 16, 16, generator=rng),
+        sizes=sizes,
+        max_pixels=1000,
+    )
+    assert masks.rows_per_strip == 1000 // (5 * int(64 * 40 / 23))
+    usual = torch.cat(list(masks.strips()), dim=1)
+    for rows in (1, 10, 23, 40):
+        strips = list(masks.strips(rows))
+        assert [strip.shape[1] for strip in strips[:-1]] == [rows] * (22 // rows)
+        torch.testing.assert_close(torch.cat(strips, dim=1), usual, atol=1e-5, rtol=1e-5)
+
+
 def test_strips_without_queries_are_empty():
     masks = FactoredMasks(
         mask_embeddings=torch.zeros(0, 4), mask_features=torch.zeros(4, 8, 16), sizes=SIZES
