@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from minioneformer.config import OneFormerConfig, ResNetConfig
 from minioneformer.data.categories import class_names, ignore_label, load_catalog
 from minioneformer.presets.backbones import backbone_preset
 
+DatasetName: TypeAlias = Literal["ade20k", "cityscapes", "coco", "mapillary_vistas"]
 PROJECT = "https://shi-labs.com/projects/oneformer"
 HUB = "https://huggingface.co"
 OVERLAP_THRESHOLD = 0.8  # for every data set
+FOR_OTHERS = "_for_cityscapes"  # end of the names of models that were trained to start from
 MAPILLARY_FOLDER = "mapillary"  # of the project's site; elsewhere the data set has its full name
 
 
@@ -48,7 +51,7 @@ class PublishedModel:
     """
 
     name: str
-    dataset: str
+    dataset: DatasetName
     backbone: str
     num_queries: int
     crop_size: tuple[int, int]
@@ -82,6 +85,25 @@ class PublishedModel:
         return len(load_catalog(self.dataset))
 
     @property
+    def train_images(self) -> int:
+        """Images of the training split of its data set."""
+        return _DATASETS[self.dataset].train_images
+
+    @property
+    def is_pretraining(self) -> bool:
+        """Whether it was trained only to start others from."""
+        return self.name.endswith(FOR_OTHERS)
+
+    @property
+    def hardware(self) -> str:
+        """What the published run was made on, as the official list of models states it."""
+        large_on_coco = self.dataset == "coco" and self.backbone_title in ("Swin-L", "DiNAT-L")
+        side_896 = self.dataset == "ade20k" and self.crop_size == (896, 896)
+        if large_on_coco or side_896 or self.backbone_title == "ConvNeXt-XL":
+            return "8 x A100 80 GB"
+        return "8 x A6000 48 GB"
+
+    @property
     def config(self) -> OneFormerConfig:
         """The configuration of the model, class names included, without its text branch."""
         backbone = backbone_preset(self.backbone)
@@ -104,19 +126,25 @@ class _Dataset:
     folder: str
     object_threshold: float
     frozen_batch_norm: bool
+    train_images: int
     crop_size: tuple[int, int] = (0, 0)
     test_edges: tuple[int, int] = (0, 0)
 
 
 _DATASETS = {
     "ade20k": _Dataset(
-        title="ADE20K", folder="ade20k", object_threshold=0.5, frozen_batch_norm=True
+        title="ADE20K",
+        folder="ade20k",
+        object_threshold=0.5,
+        frozen_batch_norm=True,
+        train_images=20_210,
     ),
     "cityscapes": _Dataset(
         title="Cityscapes",
         folder="cityscapes",
         object_threshold=0.8,
         frozen_batch_norm=False,
+        train_images=2_975,
         crop_size=(512, 1024),
         test_edges=(1024, 2048),
     ),
@@ -125,6 +153,7 @@ _DATASETS = {
         folder="coco",
         object_threshold=0.8,
         frozen_batch_norm=True,
+        train_images=118_287,
         crop_size=(1024, 1024),
         test_edges=(800, 1333),
     ),
@@ -133,6 +162,7 @@ _DATASETS = {
         folder=MAPILLARY_FOLDER,
         object_threshold=0.8,
         frozen_batch_norm=False,
+        train_images=18_000,
         crop_size=(1024, 1024),
         test_edges=(2048, 2048),
     ),
@@ -172,7 +202,7 @@ _IMAGENET = {
 
 def describe(
     name: str,
-    dataset: str,
+    dataset: DatasetName,
     backbone: str,
     num_queries: int,
     scores: tuple[float | None, float | None, float | None, float | None],

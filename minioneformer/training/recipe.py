@@ -101,17 +101,28 @@ class OptimizationRecipe:
 
     Args:
         steps: Updates.
-        batch_size: Images per batch.
-        accumulate: Batches per update.
+        batch_size: Images per update, over all processes.
+        accumulate: Parts that the share of a process is cut into, so that it fits into memory; the
+            update is that of the whole batch.
         base_lr: Learning rate outside the backbone.
         backbone_multiplier: Of the backbone's learning rate; 1 when it starts from nothing.
         weight_decay: Of AdamW.
+        decay_convnext_norms: Whether it falls on ConvNeXt's LayerNorms too, as in the published
+            code, which knows the LayerNorm of torch only.
         clip_norm: Largest gradient norm; None does not clip (as the published code, in effect).
         schedule: "poly", "one_cycle" or "step_decay".
         warmup_fraction: Share of the steps with a rising learning rate.
         milestones: Steps at which "step_decay" divides the learning rate by ten.
-        autocast: "bf16" or None.
+        autocast: "bf16", "fp16" (with loss scaling) or None.
+        checkpoint_blocks: Whether the backbone's activations are computed again in the backward
+            pass instead of kept: less memory, about a third more time in the backbone.
+        compile: Whether `torch.compile` translates the backbone.
+        sync_batch_norm: Whether batch norms that learn take their statistics over all processes.
+        ema_decay: Of the running mean of the weights, which then is the model that is evaluated and
+            saved; None keeps none.
         checkpoint_every: Steps between checkpoints.
+        keep_checkpoints: Newest checkpoints that stay on disk.
+        keep_every: Checkpoints of steps divisible by it stay for good; None: of none.
         evaluate_every: Steps between evaluations on the validation split; None has none.
         keep_best: Figure that decides which evaluated model is kept as `best`; None takes the first
             of PQ, AP and mIoU that the labels can measure.
@@ -127,12 +138,19 @@ class OptimizationRecipe:
     base_lr: float = 1e-4
     backbone_multiplier: float = 0.1
     weight_decay: float = 0.05
+    decay_convnext_norms: bool = True
     clip_norm: float | None = None
     schedule: str = "poly"
     warmup_fraction: float = 0.0
     milestones: tuple[int, ...] = ()
-    autocast: str | None = None
+    autocast: Literal["bf16", "fp16"] | None = None
+    checkpoint_blocks: bool = False
+    compile: bool = False
+    sync_batch_norm: bool = False
+    ema_decay: float | None = None
     checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    keep_every: int | None = None
     evaluate_every: int | None = None
     keep_best: Literal["pq", "ap", "miou"] | None = None
     seed: int = 0
@@ -169,19 +187,33 @@ class Recipe:
             merges file.
         init: Model to start from, see `read_start` in `training/initialize.py`; None starts from
             random weights.
+        backbone_weights: File of an ImageNet classifier that the backbone starts from, see
+            `load_backbone` in `checkpoints/imagenet.py`; None starts it from random weights.
         model: Class names and vocabulary size are filled in from data set and tokenizer.
         data: What is read.
         optimization: How weights are changed.
         inference: Thresholds stored with the weights.
+
+    Raises:
+        ValueError: If both `init` and `backbone_weights` are given.
     """
 
     name: str
     vocabulary: str = "shipped"
     init: str | None = None
+    backbone_weights: str | None = None
     model: OneFormerConfig = field(default_factory=OneFormerConfig)
     data: DataRecipe = field(default_factory=DataRecipe)
     optimization: OptimizationRecipe = field(default_factory=OptimizationRecipe)
     inference: InferenceRecipe = field(default_factory=InferenceRecipe)
+
+    def __post_init__(self) -> None:
+        """Refuse two sources of the same weights."""
+        if self.init is not None and self.backbone_weights is not None:
+            raise ValueError(
+                "a model to start from brings its backbone along, got "
+                f"{self.init=}, {self.backbone_weights=}. Leave one of them out."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, nested."""
