@@ -24,6 +24,7 @@ from minioneformer.commands.checkpoints import convert, export, models
 from minioneformer.commands.evaluation import evaluate
 from minioneformer.commands.prediction import predict
 from minioneformer.commands.prepare import prepare
+from minioneformer.commands.report import report
 from minioneformer.commands.score import score
 from minioneformer.commands.training import demo, train
 from minioneformer.training.failure import NonFiniteLossError
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "train": train,
     "ablate": ablate,
+    "report": report,
     "evaluate": evaluate,
     "predict": predict,
     "score": score,
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # subtle: the interpreter would try once more when it ends, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except (ValueError, OSError, NonFiniteLossError) as error:
+    except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
         if os.environ.get("MINIONEFORMER_TRACEBACK"):
             raise
         print(f"minioneformer: error: {_one_line(error)}", file=sys.stderr)

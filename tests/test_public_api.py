@@ -45,6 +45,7 @@ OPTIONS = {
     "demo": {"--output", "--set", "--resume", "--no-resume"},
     "train": {"--output", "--data-root", "--init", "--set", "--resume", "--no-resume"},
     "ablate": {"--output", "--seeds", "--rows", "--jobs", "--set"},
+    "report": {"--output"},
     "evaluate": {
         "--dataset",
         "--data-root",

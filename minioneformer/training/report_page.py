@@ -93,7 +93,7 @@ def duration(seconds: int | float) -> str:
         seconds: Not negative.
 
     Example:
-        59.6 is "1 min 0 s", 3720 is "1 h 2 min", 200000 is "2 d 8 h".
+        59.6 is "1 min 0 s", 3720 is "1 h 2 min", 200000 is "2 d 7 h".
     """
     whole = round(seconds)
     if whole < 60:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import minioneformer
 from minioneformer.atomic import write_text_atomically
 
 VERSIONS = "versions.json"
@@ -33,8 +33,10 @@ def record_versions(folder: Path, *, step: int, device: str) -> None:
         OSError: If the file cannot be written.
     """
     earlier = read_versions(folder)
+    # The package is loaded, as this is a part of it; importing its front door would be a circle.
+    package = sys.modules["minioneformer"]
     now = {
-        "minioneformer": minioneformer.__version__,
+        "minioneformer": package.__version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "cuda": torch.version.cuda,
