@@ -51,6 +51,8 @@ def check_data(
         num_workers: Processes that read.
         progress: Whether to show a progress bar.
     """
+    if dataset == "toy":
+        raise ValueError("the toy data set is generated: there is nothing on disk to check.")
     opened = open_on_disk(dataset, data_root, split)
     report = check_dataset(
         opened,

@@ -18,6 +18,7 @@ from typing import Any
 
 Entry = dict[str, Any]
 KeyTypes = dict[str, tuple[type, ...]]
+LONGEST = 100  # letters of a value in a message
 
 
 def load_json(path: Path) -> Any:
@@ -135,10 +136,12 @@ def brief_list(values: Sequence[Any], limit: int = 8) -> str:
         limit: How many to show.
 
     Returns:
-        Like a list's own text, with an ellipsis if some are left out.
+        Like a list's own text, with an ellipsis if some are left out; a value that is longer
+        than a line is cut.
 
     Example:
         `brief_list([1, 2, 3], limit=2)` is "[1, 2, ...]".
     """
-    shown = ", ".join(repr(value) for value in values[:limit])
+    texts = [repr(value) for value in values[:limit]]
+    shown = ", ".join(t if len(t) <= LONGEST else f"{t[:LONGEST]}..." for t in texts)
     return f"[{shown}{', ...' if len(values) > limit else ''}]"

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from minioneformer.data.annotation_checks import brief_list
+from minioneformer.data.background import WithBackground
 from minioneformer.data.data_report import ClassCount, DataReport, Problem
 from minioneformer.data.sample_facts import Annotated, FactsOfSamples, SampleFacts
 from minioneformer.structures import Category, Task
@@ -65,6 +66,7 @@ def check_dataset(
         counter.add(facts)
     tokenizer = BPETokenizer.shipped() if tokenizer is None else tokenizer
     warnings = [
+        *_left_out(dataset),
         *_name_warnings(dataset.categories, tokenizer, context_length),
         *counter.warnings(num_queries, num_texts),
     ]
@@ -167,6 +169,25 @@ class _Counter:
             warnings=tuple(warnings),
             errors=tuple(self.errors),
         )
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A reader that counts the images it leaves out.
+
+    Attributes:
+        unannotated: Those without an annotation.
+    """
+
+    unannotated: int
+
+
+def _left_out(dataset: Annotated) -> list[str]:
+    """Images that are not read."""
+    inner = dataset.dataset if isinstance(dataset, WithBackground) else dataset
+    if not isinstance(inner, LeavesOut) or not inner.unannotated:
+        return []
+    return [f"{inner.unannotated} images have no annotation: they are left out."]
 
 
 def _name_warnings(

@@ -15,6 +15,7 @@ from minioneformer.structures import Category, Task
 
 SHOWN_PROBLEMS = 20
 SHOWN_SIZES = 5
+LONGEST_NAME = 40  # letters of a class name in the table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,14 +174,28 @@ class DataReport:
         return lines
 
     def _class_rows(self) -> list[str]:
-        names = [category.name for category in self.categories]
+        names = [shorten(category.name) for category in self.categories]
         width = max(len("class"), *(len(name) for name in names)) if names else len("class")
         rows = [f"{'class':{width}}  {'kind':5}  {'segments':>9}  {'images':>9}  {'pixels':>7}"]
-        for category, count in zip(self.categories, self.classes, strict=True):
+        for name, category, count in zip(names, self.categories, self.classes, strict=True):
             kind = "thing" if category.is_thing else "stuff"
             share = 100 * count.pixels / self.pixels if self.pixels else 0.0
             rows.append(
-                f"{category.name:{width}}  {kind}  {count.segments:9}  {count.images:9}  "
-                f"{share:5.1f} %"
+                f"{name:{width}}  {kind}  {count.segments:9}  {count.images:9}  {share:5.1f} %"
             )
         return rows
+
+
+def shorten(name: str) -> str:
+    """A class name that fits into a table.
+
+    Args:
+        name: Of any length.
+
+    Returns:
+        The name, or its beginning with an ellipsis.
+
+    Example:
+        Of a name of 100 letters the first 37 are left, and three dots.
+    """
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."

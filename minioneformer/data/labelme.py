@@ -123,6 +123,8 @@ class LabelMe(Dataset[PanopticSample]):
         inside(self.json_dir, path.relative_to(self.json_dir).as_posix(), str(path))
         content = _load(path)
         image_path = self._image_path(path, content["imagePath"])
+        if not image_path.is_file():
+            raise FileNotFoundError(f"{path}: its image is missing, got {str(image_path)!r}.")
         image = read_image(image_path)
         size = (image.shape[1], image.shape[2])
         stated = (content.get("imageHeight") or size[0], content.get("imageWidth") or size[1])

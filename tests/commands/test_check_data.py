@@ -54,6 +54,11 @@ def test_errors_are_written_and_make_the_command_fail(written, capsys):
     assert (written / "new" / "check" / "contact_sheet.png").is_file()
 
 
+def test_generated_data_are_not_checked(tmp_path):
+    with pytest.raises(ValueError, match="nothing on disk to check"):
+        check_data("toy", data_root=tmp_path)
+
+
 def test_nothing_to_show_draws_nothing(written):
     check(written, pictures=0, queries=1)
     assert not (written / "new" / "check" / "contact_sheet.png").exists()

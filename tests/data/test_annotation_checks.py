@@ -79,3 +79,4 @@ def test_json_is_read_and_a_missing_file_is_named(tmp_path):
 def test_long_lists_are_cut():
     assert brief_list([1, 2, 3], limit=2) == "[1, 2, ...]"
     assert brief_list(["a"]) == "['a']"
+    assert brief_list(["a" * 1000, 2]) == f"['{'a' * 99}..., 2]"

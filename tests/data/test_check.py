@@ -127,6 +127,15 @@ def test_names_that_are_empty_or_repeated_are_warnings(tokenizer):
     assert any("name is empty" in w for w in warnings_of(tokenizer, named("cat", " ")))
 
 
+@pytest.mark.parametrize("left_out", [0, 3])
+def test_images_without_an_annotation_are_a_warning(tokenizer, left_out):
+    dataset = Listed(SAMPLES)
+    dataset.unannotated = left_out
+    report = check_dataset(dataset, tokenizer=tokenizer, num_workers=0, progress=False)
+    told = "3 images have no annotation: they are left out."
+    assert (told in report.warnings) == bool(left_out)
+
+
 def test_an_image_id_that_occurs_twice_is_an_error(tokenizer):
     dataset = Listed([SAMPLES[0], SAMPLES[0]])
     report = check_dataset(dataset, tokenizer=tokenizer, num_workers=0, progress=False)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from minioneformer.data.data_report import SHOWN_PROBLEMS, ClassCount, DataReport, Problem
+from minioneformer.data.data_report import SHOWN_PROBLEMS, ClassCount, DataReport, Problem, shorten
 from minioneformer.structures import TASKS, Category
 
 CATALOGUE = (
@@ -62,6 +62,15 @@ def test_the_table_shows_figures_warnings_and_errors():
     assert table.endswith("Errors (2 in 1 images)\n  a.png: broken\n  a.png: too")
     assert "overlaps" not in table
     assert "overlaps         9 pixels" in make_report(overlap_pixels=9).table()
+
+
+def test_long_names_are_cut_in_the_table_only():
+    assert shorten("n" * 40) == "n" * 40
+    assert shorten("n" * 100) == "n" * 37 + "..."
+    names = [Category(name=n * 99, is_thing=True, color=(0, 0, 0), dataset_id=0) for n in "ab"]
+    report = make_report(categories=tuple(names))
+    assert f"{'a' * 37}...  thing " in report.table()
+    assert report.to_dict()["classes"][0]["name"] == "a" * 99
 
 
 def test_long_lists_are_cut_in_the_table_only():

@@ -123,6 +123,13 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path, more, message):
         LabelMe(tmp_path, classes=["cat", "dog", "road"])[0]
 
 
+def test_a_missing_image_is_named_with_its_file(tmp_path):
+    write(tmp_path)
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a\.json: its image is missing, got .*a\.jpg"):
+        LabelMe(tmp_path, classes=["cat", "dog", "road"])[0]
+
+
 def test_a_file_that_is_no_object_is_refused(tmp_path):
     (tmp_path / "a.json").write_text("[]")
     with pytest.raises(ValueError, match=r"a\.json: must be an object with shapes, got \[\]"):
