@@ -1,7 +1,8 @@
 """COCO instance files: polygons, run lengths and crowds become a sample with one owner per pixel.
 
 Mutants that must fail: let the later annotation win; keep an object without pixels; take the id of
-an annotation for that of a segment; take a crowd for an object; skip the size check.
+an annotation for that of a segment; take a crowd for an object; skip the size check; leave void
+out of the mask losses.
 """
 
 import json
@@ -13,7 +14,8 @@ from PIL import Image
 
 from minioneformer.data.coco_instance import CocoInstance, MaskOverlap
 from minioneformer.data.targets import target_for_task
-from minioneformer.structures import Category
+from minioneformer.losses.criterion import Criterion
+from minioneformer.structures import Category, MaskPrediction
 
 TABLE = [[1, 1, 6, 1, 6, 4, 1, 4]]
 CUP = [[3, 2, 5, 2, 5, 3, 3, 3]]
@@ -217,3 +219,28 @@ def test_a_box_without_an_outline_is_refused_by_name(shared_data):
     dataset = CocoInstance(folder / "_annotations.coco.json", image_dir=folder)
     with pytest.raises(ValueError, match="annotation 1: needs an outline"):
         dataset[0]
+
+
+def test_a_mask_that_covers_void_is_punished(opened, content):
+    """Void is no ignore region: else nothing would teach a mask where its object ends."""
+    content["annotations"] = content["annotations"][1:]  # without the crowd
+    data = opened(content)
+    target = target_for_task(data[0], "instance", data.categories)
+    void = ~target.masks.any(0)
+    assert target.masks.shape == (2, 5, 7) and int(void.sum()) == 35 - 15
+    criterion = Criterion(num_classes=2, num_points=4000, importance_ratio=0.0)
+
+    def losses(masks):
+        prediction = MaskPrediction(
+            class_logits=8.0 * torch.nn.functional.one_hot(target.labels, 3).float()[None],
+            mask_embeddings=torch.eye(2)[None],
+            mask_features=8.0 * (2.0 * masks.float()[None] - 1),
+        )
+        return criterion([prediction], [target])
+
+    right, over_void = losses(target.masks), losses(target.masks | void)
+    over_other = losses(target.masks.any(0).expand(2, -1, -1))
+    # cross-entropy of a wrong pixel is about 8, the weight 5: shares of 20 / 35 and 7.5 / 35
+    assert over_void["loss_mask"] - right["loss_mask"] > 5 * 8 * 0.4
+    assert over_void["loss_mask"] > over_other["loss_mask"] > right["loss_mask"] + 1
+    assert over_void["loss_dice"] > right["loss_dice"] + 1
