@@ -8,7 +8,7 @@ torchvision and the published weights do; the ResNet paper does it in the 1 x 1 
 
 Batch norms are either frozen (statistics and affine terms are constants: the recipes of ADE20K
 and COCO) or live (those of Cityscapes and Mapillary Vistas, there synchronised over processes:
-`torch.nn.SyncBatchNorm.convert_sync_batchnorm` does that to this module).
+`layers/sync_batch_norm.py` does that to this module).
 
 Not here: pretrained weights (`checkpoints/`), padding of images (`pixels.py`).
 """
