@@ -42,6 +42,41 @@ PATHS = ("json_path", "image_dir", "png_dir", "json_dir", "class_json")
 OWN_KEYS = ("format", "splits", "background")
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_map_to_text(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# what a value must be, by the name of the argument
+KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    **{name: ("a path", _is_text) for name in PATHS},
+    "values": ('a map such as {"0": "ignore", "1": "road"}', _is_map_to_text),
+    "class_of": ('a map such as {"1": "car"}', _is_map_to_text),
+    "classes": (
+        "a list of labels, or a map from labels to classes",
+        lambda value: _is_list_of_text(value) or _is_map_to_text(value),
+    ),
+    "things": ("a list of class names", _is_list_of_text),
+    "stuff": ("a list of class names", _is_list_of_text),
+    "class_name": ("a name", _is_text),
+    "background": ("a name", _is_text),
+    "png_suffix": ("the end of a file name", _is_text),
+    "divisor": ("a whole number", _is_whole),
+    "covered": ("true or false", lambda value: isinstance(value, bool)),
+}
+
+
 def open_described(
     root: str | Path, split: str, *, categories: Sequence[Category] | None = None
 ) -> Any:
@@ -68,31 +103,70 @@ def open_described(
     if not isinstance(splits, Mapping):
         raise ValueError(f"{path}: splits must name the folders of each split, got {splits!r:.60}.")
     places = splits[_one_of(split, splits, f"{path}: the split")]
+    if not isinstance(places, Mapping):
+        raise ValueError(f"{path}: split {split!r} must name its folders, got {places!r:.60}.")
     options = {key: value for key, value in values.items() if key not in OWN_KEYS}
-    arguments = {**options, **places} | ({} if categories is None else {"categories": categories})
-    known = list(inspect.signature(FORMATS[kind]).parameters)
-    for name in arguments:
-        _one_of(name, known, f"{path}: an argument of {kind}")
-    for name in PATHS:
-        if arguments.get(name) is not None:
-            arguments[name] = _inside(Path(root), str(arguments[name]), path)
-    for name in ("values", "class_of"):
-        if isinstance(arguments.get(name), Mapping):
-            arguments[name] = {_whole(k, path): v for k, v in arguments[name].items()}
+    given = {name: value for name, value in {**options, **places}.items() if value is not None}
+    arguments = _checked(given, kind, path)
+    if categories is not None:
+        arguments = _without_kinds(arguments, categories, path) | {"categories": categories}
+    dataset = FORMATS[kind](**arguments)
     background = values.get("background")
-    try:
-        dataset = FORMATS[kind](**arguments)
-    except TypeError as error:
-        raise ValueError(f"{path}: {error}.") from error
-    return dataset if background is None else _with_background(dataset, background, path)
+    if background is None:
+        return dataset
+    _check_kind("background", background, path)
+    return _with_background(dataset, background, path)
 
 
-def _with_background(dataset: Any, name: Any, path: Path) -> WithBackground:
+def _checked(given: Mapping[str, Any], kind: str, path: Path) -> dict[str, Any]:
+    """Arguments of a form: known, of the right kinds, complete, paths inside the folder."""
+    parameters = inspect.signature(FORMATS[kind]).parameters
+    known = [name for name in parameters if name in KINDS]
+    arguments = dict(given)
+    for name, value in given.items():
+        _check_kind(_one_of(name, known, f"{path}: an argument of {kind}"), value, path)
+        if name in PATHS:
+            arguments[name] = _inside(path.parent, value, path)
+        if name in ("values", "class_of"):
+            arguments[name] = {_whole(key, path): text for key, text in value.items()}
+    missing = [
+        n for n in known if parameters[n].default is inspect.Parameter.empty and n not in given
+    ]
+    if missing:
+        raise ValueError(
+            f"{path}: {kind} needs {' and '.join(missing)}, got {', '.join(given) or 'nothing'}. "
+            f"Folders and files stand in the splits."
+        )
+    return arguments
+
+
+def _check_kind(name: str, value: Any, path: Path) -> None:
+    what, fits = KINDS[name]
+    if not fits(value):
+        raise ValueError(f"{path}: {name} must be {what}, got {value!r:.60}.")
+
+
+def _without_kinds(
+    arguments: Mapping[str, Any], categories: Sequence[Category], path: Path
+) -> dict[str, Any]:
+    """Without what a given catalogue says already: which classes are things, and which stuff."""
+    things = {category.name: category.is_thing for category in categories}
+    for key, is_thing in (("things", True), ("stuff", False)):
+        wrong = [n for n in arguments.get(key, ()) if things.get(n, is_thing) != is_thing]
+        if wrong:
+            raise ValueError(
+                f"{path}: {key} disagree with the classes of the model, got {wrong}. "
+                f"Describe the data as they were when it was trained."
+            )
+    return {key: value for key, value in arguments.items() if key not in ("things", "stuff")}
+
+
+def _with_background(dataset: Any, name: str, path: Path) -> WithBackground:
     if dataset.tasks != ("instance",):
         raise ValueError(
             f"{path}: background is for data that annotate objects only, got {dataset.tasks=}."
         )
-    return WithBackground(dataset, name=str(name))
+    return WithBackground(dataset, name=name)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -110,7 +184,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _one_of(name: Any, known: Mapping[str, Any] | Sequence[str], what: str) -> str:
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f" Near match: {near[0]}." if near else f" There are: {', '.join(known)}."
         raise ValueError(f"{what} is not known, got {name!r}.{hint}")
