@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from minioneformer.atomic import write_text_atomically
+from minioneformer.processes import is_main
 from minioneformer.training.logbook import LOG_NAME
 from minioneformer.training.report_page import render_page
 from minioneformer.training.report_run import read_run
@@ -51,13 +52,15 @@ def write_report(folder: str | Path, output: str | Path | None = None) -> Path:
 def leave_report(folder: Path) -> None:
     """Write the report of a run that ends, well or not; without a logged step there is none.
 
-    Trouble here is logged as a warning, not raised: it would hide why the run ends.
+    Of several processes only the first one writes. Trouble here is logged as a warning, not raised:
+    it would hide why the run ends.
 
     Args:
         folder: Of the run.
     """
     try:
-        if (folder / LOG_NAME).is_file() and (folder / LOG_NAME).stat().st_size:
+        log = folder / LOG_NAME
+        if is_main() and log.is_file() and log.stat().st_size:
             write_report(folder)
     except (OSError, ValueError) as error:
         logger.warning("no report of %s: %s", folder, error)

@@ -109,12 +109,12 @@ def _section(title: str, body: str) -> str:
     return f"<section>\n<h2>{title}</h2>\n{body}\n</section>\n"
 
 
-def _facts(facts: Mapping[str, str]) -> str:
-    """Name and value pairs; the values are HTML."""
+def _facts(facts: Mapping[str, str], *, kind: str = "facts") -> str:
+    """Name and value pairs, as tiles or as "lines"; the values are HTML."""
     pairs = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in facts.items()
     )
-    return f'<dl class="facts">{pairs}</dl>'
+    return f'<dl class="{kind}">{pairs}</dl>'
 
 
 def _moment(seconds: int | float) -> str:
@@ -166,7 +166,7 @@ def _failure(run: RunState) -> str:
         "<p>The weights are those of the step before. Look at these images, lower the learning "
         "rate or clip the gradient.</p>"
     )
-    return _section("Why it stopped", advice + _facts(facts))
+    return _section("Why it stopped", advice + _facts(facts, kind="lines"))
 
 
 def _value(value: Any) -> str:
@@ -283,7 +283,7 @@ def _versions(run: RunState) -> str:
         since = (
             f"<p>After step {_value(entry.get('from_step'))}</p>" if len(run.versions) > 1 else ""
         )
-        lists.append(since + _facts(facts))
+        lists.append(since + _facts(facts, kind="lines"))
     return _section("Versions", "".join(lists))
 
 

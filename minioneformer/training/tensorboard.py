@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from minioneformer.processes import is_main
 from minioneformer.training.curves import BESIDES_LOSSES
 from minioneformer.training.logbook import read_rows
 from minioneformer.training.validation import EVALUATIONS, SAMPLES
@@ -28,6 +29,8 @@ SPEED = ("seconds", "seconds_waiting", "images_per_second", "memory_gib")
 
 class TensorBoardWriter:
     """Called after every update; comes after the callback that evaluates.
+
+    Of several processes only the first one writes.
 
     Args:
         folder: Of the run; events go into `tensorboard` in it, from the first call on.
@@ -52,6 +55,8 @@ class TensorBoardWriter:
             ValueError: If the file of evaluations is broken.
             OSError: If events cannot be written.
         """
+        if not is_main():
+            return
         step = int(row["step"])
         if self._writer is None:
             # subtle: hides what a killed process wrote of the steps that are now done again

@@ -256,6 +256,12 @@ def test_a_run_that_ends_leaves_a_report_and_never_an_error(run, tmp_path, caplo
     assert "no report of" in caplog.text and "recipe.json is not JSON" in caplog.text
 
 
+def test_only_the_first_process_leaves_a_report(run, monkeypatch):
+    monkeypatch.setattr("minioneformer.training.report.is_main", lambda: False)
+    leave_report(run)
+    assert not (run / "report.html").exists()
+
+
 def test_progress_of_the_docstring():
     rows = [{"step": step, "seconds": 2.0, "images_per_second": 8.0} for step in (1, 2)]
     progress = measure_progress(rows, 4)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minioneformer.training import tensorboard
 from minioneformer.training.tensorboard import TensorBoardWriter, tag
 
 ROW = {"loss": 3.0, "loss_mask": 1.0, "auxiliary_loss_mask": 2.0, "lr": 0.1, "seconds": 0.5}
@@ -83,6 +84,13 @@ def test_nothing_is_written_before_the_first_step(tmp_path):
     pytest.importorskip("tensorboard")
     writer = TensorBoardWriter(tmp_path)
     writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_first_process_writes(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(tensorboard, "is_main", lambda: False)
+    run(tmp_path, [1, 2])
     assert list(tmp_path.iterdir()) == []
 
 
