@@ -198,7 +198,7 @@ def test_many_pictures_are_spread(run, monkeypatch):
 
 
 def test_a_long_run_has_a_small_page(run):
-    log(run, range(1, 20_001), NEW)
+    log(run, range(1, 6_001), NEW)
     path = write_report(run)
     points = re.findall(r'points="([^"]*)"', path.read_text())
     assert max(len(line.split()) for line in points) == MAX_DRAWN_POINTS
