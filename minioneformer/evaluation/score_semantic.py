@@ -23,6 +23,7 @@ from minioneformer.structures import Category
 
 IGNORED = -1
 MISSING = -2
+MOST_CLASSES = 10_000  # pairs of them are counted
 
 
 def score_semantic_files(
@@ -63,8 +64,8 @@ def score_semantic_files(
 
     Raises:
         FileNotFoundError: If there is no annotation, or no prediction for one.
-        ValueError: If a file is no map of labels, two maps differ in size, or a value is neither
-            a label nor ignored.
+        ValueError: If a file is no map of labels, two maps differ in size, a value is neither
+            a label nor ignored, or there are no classes or too many to count their pairs.
 
     Example:
         Annotation [[0, 0, 1, 255]], prediction [[0, 1, 1, 1]]: IoU 1/2 and 1/2, `pacc` 2/3.
@@ -74,6 +75,8 @@ def score_semantic_files(
         annotations are ignored, as everywhere in this package; Detectron2's converter keeps them
         as their class.
     """
+    if not 1 <= num_classes <= MOST_CLASSES:
+        raise ValueError(f"there must be 1 .. {MOST_CLASSES} classes, got {num_classes=}.")
     catalogue = [
         Category(name=str(i), is_thing=False, color=(0, 0, 0), dataset_id=i)
         for i in range(num_classes)

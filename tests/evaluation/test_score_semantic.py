@@ -78,3 +78,9 @@ def test_maps_of_different_size_are_refused_with_their_name(score):
 def test_a_missing_prediction_is_refused(score):
     with pytest.raises(FileNotFoundError, match=r"same name, got none: .*1\.png"):
         score([[[0]], [[0]]], [[[0]]])
+
+
+@pytest.mark.parametrize("num_classes", [-3, 0, 10**6])
+def test_numbers_of_classes_that_cannot_be_are_refused(score, num_classes):
+    with pytest.raises(ValueError, match=f"1 .. 10000 classes, got {num_classes=}"):
+        score([[[0]]], [[[0]]], num_classes=num_classes)
