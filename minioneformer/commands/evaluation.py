@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,10 +31,12 @@ from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.evaluation.evaluator import evaluate_all_tokens
 from minioneformer.inference.predictor import Predictor
 from minioneformer.inference.test_time_augmentation import MultiScalePredictor
+from minioneformer.processes import is_main, joined_processes
 from minioneformer.structures import TASKS, Category
 from minioneformer.training.parts import build_predictor
 
 
+@joined_processes()
 def evaluate(
     weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
     /,
@@ -48,6 +51,8 @@ def evaluate(
     output: Path = Path("metrics.json"),
 ) -> None:
     """Score a model: PQ, AP and mIoU, each with its own task token.
+
+    Started by torchrun, the processes share the images; the figures are the same.
 
     Args:
         weights: Folder of a model or of a run, or "toy" for the model that ships.
@@ -78,23 +83,23 @@ def evaluate(
     predictor = build_predictor(pretrained)
     output.parent.mkdir(parents=True, exist_ok=True)  # fails now, not after the work
     if cityscapes_results is not None:
-        _score_by_cityscapes_tool(
-            predictor, samples, pretrained.categories, data_root, split, cityscapes_results, output
+        text, figures = _score_by_cityscapes_tool(
+            predictor, samples, pretrained.categories, data_root, split, cityscapes_results
         )
-        return
-    batch_size = EVALUATION_BATCH if dataset == "toy" else 1
-    if all_tokens:
-        figures = _score_all_tokens(predictor, samples, batch_size)
     else:
-        figures = _score(predictor, samples, scales, batch_size)
-    write_figures(output, figures)
-    print(f"wrote {output}")
+        batch_size = EVALUATION_BATCH if dataset == "toy" else 1
+        score = _score_all_tokens if all_tokens else partial(_score, scales=scales)
+        text, figures = score(predictor, samples, batch_size)
+    if is_main():
+        print(text)
+        write_figures(output, figures)
+        print(f"wrote {output}" + (f" and {cityscapes_results}" if cityscapes_results else ""))
 
 
 def _score(
-    predictor: Predictor, samples: Any, scales: tuple[int, ...], batch_size: int
-) -> dict[str, Any]:
-    """Each metric that the labels can measure with its own token; print the table."""
+    predictor: Predictor, samples: Any, batch_size: int, *, scales: tuple[int, ...]
+) -> tuple[str, dict[str, Any]]:
+    """Each metric that the labels can measure with its own token."""
     views = MultiScalePredictor(predictor=predictor, shortest_edges=scales) if scales else None
     result = evaluate_own_tokens(
         views or predictor,
@@ -104,12 +109,13 @@ def _score(
         batch_size=batch_size,
         progress=sys.stderr.isatty(),
     )
-    print(result.table())
-    return result.to_dict()
+    return result.table(), result.to_dict()
 
 
-def _score_all_tokens(predictor: Predictor, samples: Any, batch_size: int) -> dict[str, Any]:
-    """Every metric with every token; print the table."""
+def _score_all_tokens(
+    predictor: Predictor, samples: Any, batch_size: int
+) -> tuple[str, dict[str, Any]]:
+    """Every metric with every token."""
     if samples.tasks != TASKS:
         raise ValueError(
             f"the table of all tokens needs labels for all tasks, got {', '.join(samples.tasks)}: "
@@ -122,8 +128,7 @@ def _score_all_tokens(predictor: Predictor, samples: Any, batch_size: int) -> di
         batch_size=batch_size,
         progress=sys.stderr.isatty(),
     )
-    print(token_table(results))
-    return {token: row.to_dict() for token, row in results.items()}
+    return token_table(results), {token: row.to_dict() for token, row in results.items()}
 
 
 def _score_by_cityscapes_tool(
@@ -133,8 +138,8 @@ def _score_by_cityscapes_tool(
     data_root: Path | None,
     split: str,
     folder: Path,
-    output: Path,
-) -> None:
+) -> tuple[str, dict[str, Any]]:
+    """AP, IoU and iIoU of result files."""
     if not isinstance(samples, Cityscapes | CityscapesPanoptic):
         raise ValueError(
             "the tool of Cityscapes scores Cityscapes only, got --cityscapes-results with another "
@@ -153,6 +158,4 @@ def _score_by_cityscapes_tool(
         "instance": None if instance is None else dataclasses.asdict(instance),
         "semantic": None if semantic is None else dataclasses.asdict(semantic),
     }
-    print(figures_text(figures))
-    write_figures(output, figures)
-    print(f"wrote {output} and {folder}")
+    return figures_text(figures), figures

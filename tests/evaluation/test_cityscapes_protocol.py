@@ -14,12 +14,14 @@ from PIL import Image
 
 from minioneformer.data.categories import load_catalog
 from minioneformer.evaluation import cityscapes_protocol
+from minioneformer.evaluation.cityscapes_files import write_cityscapes_instances
 from minioneformer.evaluation.cityscapes_protocol import (
     check_installed,
     evaluate_cityscapes,
     score_cityscapes_instances,
     score_cityscapes_labels,
 )
+from minioneformer.processes import rank
 from minioneformer.structures import (
     InstancePrediction,
     PanopticSample,
@@ -121,6 +123,32 @@ def test_a_perfect_predictor_has_ones(gt_fine, tmp_path, monkeypatch):
     assert math.isnan(semantic.iou_per_class["sky"])
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"gtFine", "results"}  # the tool's own files are gone
+
+
+@needs_the_tool
+def test_processes_share_the_images_and_get_the_same_figures(in_processes, gt_fine, tmp_path):
+    def share():
+        folder = tmp_path / "shared"
+        return repr(run(gt_fine, folder, 5)), rank()
+
+    alone = repr(run(gt_fine, tmp_path / "alone", 5))
+    assert in_processes(share, 3) == [(alone, 0), (alone, 1), (alone, 2)]  # one has no image
+    names = [
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+        for folder in (tmp_path / "alone", tmp_path / "shared")
+    ]
+    assert names[0] == names[1]
+
+
+def test_every_process_refuses_a_folder_with_results(in_processes, tmp_path):
+    (tmp_path / "instance").mkdir()
+
+    def write():
+        with pytest.raises(FileExistsError, match="there are results already"):
+            write_cityscapes_instances(tmp_path, [], CATALOGUE)
+        return rank()
+
+    assert in_processes(write, 2) == [0, 1]
 
 
 @needs_the_tool
