@@ -11,6 +11,7 @@ Not here: the commands (`commands/`), what they do (`training/run.py`, `evaluati
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,9 +23,11 @@ from minioneformer.commands.ablate import ablate
 from minioneformer.commands.check_data import check_data
 from minioneformer.commands.checkpoints import convert, export, models
 from minioneformer.commands.evaluation import evaluate
+from minioneformer.commands.miniature import miniature
 from minioneformer.commands.prediction import predict
 from minioneformer.commands.prepare import prepare
 from minioneformer.commands.report import report
+from minioneformer.commands.recipes import recipes
 from minioneformer.commands.score import score
 from minioneformer.commands.training import demo, train
 from minioneformer.training.failure import NonFiniteLossError
@@ -34,17 +37,36 @@ WORKER_FAILED = "in DataLoader worker process"
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "train": train,
+    "recipes": recipes,
     "ablate": ablate,
     "report": report,
     "evaluate": evaluate,
     "predict": predict,
     "score": score,
     "prepare": prepare,
+    "miniature": miniature,
     "check-data": check_data,
     "models": models,
     "convert": convert,
     "export": export,
 }
+# words that others have for what is here
+INSTEAD = {
+    "finetune": "train RECIPE --init WEIGHTS",
+    "test": "evaluate WEIGHTS",
+    "infer": "predict WEIGHTS IMAGES",
+}
+
+
+def _check_command(words: Sequence[str]) -> None:
+    """Say what was meant; the parser would only list all there is."""
+    if not words or words[0].startswith("-") or words[0] in COMMANDS:
+        return
+    plain = words[0].lower().replace("-", "").replace("_", "")
+    near = difflib.get_close_matches(words[0].lower(), COMMANDS, n=1)
+    meant = INSTEAD.get(plain) or (near[0] if near else "")
+    hint = f" Did you mean `minioneformer {meant}`?" if meant else ""
+    raise ValueError(f"there is no command {words[0]!r}.{hint} There are: {', '.join(COMMANDS)}.")
 
 
 def _one_line(error: Exception) -> str:
@@ -64,12 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 for a mistake, 130 for Ctrl-C, 141 if nobody reads the output any more.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _check_command(words)
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="minioneformer",
             description="OneFormer by hand: one model for three segmentation tasks.",
-            args=list(sys.argv[1:] if arguments is None else arguments),
+            args=words,
         )
         sys.stdout.flush()  # a reader that is gone is noticed here, not when the interpreter ends
     except SystemExit as stop:  # tyro has printed help, or what is wrong with the words

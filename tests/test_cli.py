@@ -180,6 +180,28 @@ def test_words_that_are_no_command_give_status_2(capsys):
         assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("finetune", "train RECIPE --init WEIGHTS"),
+        ("fine-tune", "train RECIPE --init WEIGHTS"),
+        ("Fine_Tune", "train RECIPE --init WEIGHTS"),
+        ("test", "evaluate WEIGHTS"),
+        ("infer", "predict WEIGHTS IMAGES"),
+        ("evalute", "evaluate"),
+        ("check_data", "check-data"),
+    ],
+)
+def test_a_word_for_a_command_is_answered_by_the_command(word, meant, fail):
+    message = fail(word, "toy", "--init", "x")
+    start = f"there is no command {word!r}. Did you mean `minioneformer {meant}`? There are: demo, "
+    assert message.startswith(start)
+
+
+def test_a_word_like_no_command_is_answered_by_all_of_them(fail):
+    assert fail("xyzzy").startswith("there is no command 'xyzzy'. There are: demo, train, ")
+
+
 def test_train_then_evaluate_then_predict_on_the_toy_data_set(toy_run, image, tmp_path, capsys):
     figures = tmp_path / "deep" / "metrics.json"
     words = ["evaluate", str(toy_run), "--dataset", "toy", "--images", "3"]

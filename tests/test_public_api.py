@@ -60,6 +60,7 @@ OPTIONS = {
     "predict": {"--task", "--output"},
     "score": set(),
     "prepare": {"--data-root", "--num-workers"},
+    "miniature": {"--images"},
     "check-data": {
         "--data-root",
         "--split",
