@@ -129,8 +129,13 @@ class FactsOfSamples(Dataset[SampleFacts]):
             index: Position in the data set.
 
         Returns:
-            Its facts, or what is wrong with it; nothing is raised.
+            Its facts, or what is wrong with it; no error of the data set is raised.
+
+        Raises:
+            IndexError: If there is no such position. A loop over the facts ends by it.
         """
+        if not 0 <= index < len(self):
+            raise IndexError(f"index must be in 0 .. {len(self) - 1}, got {index=}.")
         try:
             sample = self.dataset[index]
             overlap = None if self.overlapping is None else self.overlapping.overlap(index)

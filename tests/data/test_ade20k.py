@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask as run_lengths
 
 from minioneformer.data.ade20k import Ade20k
 from minioneformer.data.ade20k_writer import TOY_LABELS, write_ade20k
-from minioneformer.data.categories import class_names, load_catalog
+from minioneformer.data.categories import ade20k_instance_labels, class_names, load_catalog
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.prepare import prepare
 from minioneformer.data.targets import target_for_task
 from minioneformer.data.toy import ToyPanoptic
-from minioneformer.structures import TASKS, Category
+from minioneformer.evaluation.average_precision import AveragePrecision
+from minioneformer.evaluation.score_instance import score_instance_files
+from minioneformer.structures import TASKS, Category, InstancePrediction
 from minioneformer.text.text_list import text_list
 
 CATALOG = load_catalog("ade20k")
@@ -265,3 +268,82 @@ def test_a_broken_file_is_one_line_with_its_name(root, kind, spoil, message):
     with pytest.raises(ValueError, match=message) as caught:
         dataset[2]
     assert "\n" not in str(caught.value)
+
+
+def packed(mask):
+    runs = run_lengths.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": runs["size"], "counts": runs["counts"].decode()}
+
+
+def official_instance_file(root, path):
+    """As `ade20k_instance_train.json` is made: an object for each green value of a PNG."""
+    label_of = ade20k_instance_labels()
+    images, objects = [], []
+    for png in sorted((root / "annotations_instance" / "training").glob("*.png")):
+        red, green, _ = np.moveaxis(np.array(Image.open(png)), -1, 0)
+        height, width = red.shape
+        images.append({"id": png.stem, "height": height, "width": width, "file_name": png.name})
+        for number in sorted(set(green.ravel().tolist()) - {0}):
+            mask = green == number
+            objects.append(
+                {
+                    "id": len(objects) + 1,
+                    "image_id": png.stem,
+                    "category_id": label_of[int(red[mask][0])],
+                    "segmentation": packed(mask),
+                    "area": int(mask.sum()),
+                    "bbox": [0, 0, 1, 1],
+                    "iscrowd": 0,
+                }
+            )
+    things = [{"id": c.dataset_id, "name": c.name} for c in CATALOG if c.is_thing]
+    content = {"images": images, "annotations": objects, "categories": things}
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_instance_ap_is_that_against_the_official_instance_file(root, tmp_path, prepared):
+    """Mutant that must fail: objects cut to where the map of classes has their class."""
+    for png in (root / "annotations" / "training").glob("*.png"):  # it is off at all borders
+        Image.fromarray(np.roll(np.array(Image.open(png)), 3, axis=1)).save(png)
+    official_instance_file(root, tmp_path / "true.json")
+    if prepared:
+        prepare("ade20k", root)
+    rng = np.random.default_rng(0)
+    metric, results = AveragePrecision(CATALOG), []
+    for sample in Ade20k.from_root(root, "train"):
+        no_pixel = torch.zeros_like(sample.segment_map, dtype=torch.bool)
+        things = [s for s in sample.segments if CATALOG[s.label].is_thing]
+        found = [
+            (s.label, (sample.segment_map == s.id).roll(i % 3, 0)) for i, s in enumerate(things)
+        ]
+        found += [(TOY_LABELS[3], mask) for _, mask in found[:1]]  # also as a ball
+        scores = torch.from_numpy(rng.permutation(len(found)) + rng.random()).float() / 100
+        metric.update(
+            InstancePrediction(
+                masks=torch.stack([no_pixel, *(mask for _, mask in found)])[1:],
+                labels=torch.tensor([label for label, _ in found], dtype=torch.int64),
+                scores=scores,
+                queries=torch.arange(len(found)),
+            ),
+            sample.segment_map,
+            sample.segments,
+            image_id=sample.image_id,
+        )
+        results += [
+            {
+                "image_id": sample.image_id,
+                "category_id": CATALOG[label].dataset_id,
+                "segmentation": packed(mask.numpy()),
+                "score": float(score),
+            }
+            for (label, mask), score in zip(found, scores, strict=True)
+        ]
+    (tmp_path / "found.json").write_text(json.dumps(results))
+    official = score_instance_files(tmp_path / "true.json", tmp_path / "found.json")
+
+    ours = metric.compute()
+    names = {"AP": ours.ap, "AP50": ours.ap50, "AP75": ours.ap75, "APs": ours.ap_small}
+    names |= {"AR1": ours.ar1, "AR10": ours.ar10, "AR100": ours.ar100, "ARs": ours.ar_small}
+    assert {name: official[name] for name in names} == pytest.approx(names)
+    assert 0.2 < ours.ap < 0.9

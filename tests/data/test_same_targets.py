@@ -8,6 +8,7 @@ swaps rows and columns, or lets void be a class.
 
 import base64
 import io
+import itertools
 import json
 
 import numpy as np
@@ -27,6 +28,7 @@ from minioneformer.data.label_folder import InstanceFolder, SemanticFolder
 from minioneformer.data.labelme import LabelMe
 from minioneformer.data.mapillary import Mapillary
 from minioneformer.data.mapillary_writer import write_mapillary
+from minioneformer.data.sample_facts import FactsOfSamples
 from minioneformer.data.targets import target_for_task
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.structures import TASKS, Category
@@ -182,6 +184,18 @@ def test_every_form_gives_the_targets_and_texts_of_the_panoptic_one(root, form):
         for task in tasks:
             mine = described(sample, task, dataset.categories)
             assert mine == described(expected, task, CATEGORIES)
+
+
+@pytest.mark.parametrize("form", [*FORMS, "objects over a background", "toy"])
+def test_a_loop_over_any_form_ends_after_its_last_sample(root, form):
+    """Data sets have no `__iter__`: Python counts up until there is an IndexError."""
+    others = {"objects over a background": lambda root: WithBackground(open_ids(root, None))}
+    dataset = TOY if form == "toy" else {**FORMS, **others}[form](root)
+    seen = [facts.errors for facts in itertools.islice(FactsOfSamples(dataset), len(TOY) + 1)]
+    assert seen == [()] * len(TOY)
+    assert len(list(itertools.islice(dataset, len(TOY) + 1))) == len(TOY)
+    with pytest.raises(IndexError):
+        dataset[len(TOY)]
 
 
 def test_the_scenes_have_what_could_go_wrong():
