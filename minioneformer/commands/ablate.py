@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from minioneformer.atomic import write_text_atomically
@@ -46,12 +47,13 @@ def ablate(
     done = sum(read_results(plan, output) is not None for plan in plans)
     print(f"{len(plans)} runs, {done} of them done already", flush=True)
     failures = []
-    for plan, failure in do_runs(plans, output, jobs=jobs):
-        done += not failure
-        print(f"{done}/{len(plans)} {plan.row} seed {plan.seed} {failure}".rstrip(), flush=True)
-        if failure:
-            failures.append(f"{plan.row} seed {plan.seed} ({failure})")
-        _write_table(base, chosen, plans, output)
+    with closing(do_runs(plans, output, jobs=jobs)) as ended:
+        for plan, failure in ended:
+            done += not failure
+            print(f"{done}/{len(plans)} {plan.row} seed {plan.seed} {failure}".rstrip(), flush=True)
+            if failure:
+                failures.append(f"{plan.row} seed {plan.seed} ({failure})")
+            _write_table(base, chosen, plans, output)
     print(_write_table(base, chosen, plans, output), end="")
     if failures:
         raise ChildProcessError(f"{len(failures)} runs failed: {'; '.join(failures)}")

@@ -18,12 +18,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from minioneformer.atomic import write_text_atomically
 from minioneformer.evaluation.evaluator import evaluate
@@ -72,6 +72,10 @@ class Plan:
         }
 
 
+# Each run when it has ended, with what went wrong or "".
+Runs: TypeAlias = Generator[tuple[Plan, str], None, None]
+
+
 def plan_runs(base: Recipe, rows: Sequence[Row], seeds: int) -> list[Plan]:
     """All runs, seed by seed, so that an early stop leaves whole tables.
 
@@ -112,7 +116,7 @@ def read_results(plan: Plan, output: Path) -> dict[str, float | None] | None:
     if not path.is_file():
         return None
     results = json.loads(path.read_text(encoding="utf-8"))
-    if {name: results.get(name) for name in plan.to_dict()} != plan.to_dict():
+    if _plan_of(results) != plan:
         raise ValueError(
             f"other results are there already, got {str(path)!r}: choose another folder, or the "
             "settings they were made with."
@@ -158,7 +162,7 @@ def do_run(plan: Plan, folder: Path, *, progress: bool = False) -> None:
         path.unlink()  # the model is in its own folder
 
 
-def do_runs(plans: Sequence[Plan], output: Path, *, jobs: int = 1) -> Iterator[tuple[Plan, str]]:
+def do_runs(plans: Sequence[Plan], output: Path, *, jobs: int = 1) -> Runs:
     """Do the runs that have no results yet.
 
     Args:
@@ -196,7 +200,7 @@ def do_runs(plans: Sequence[Plan], output: Path, *, jobs: int = 1) -> Iterator[t
 def _do_here(plan: Plan, folder: Path) -> str:
     try:
         do_run(plan, folder, progress=sys.stderr.isatty())
-    except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -215,7 +219,7 @@ def _do_elsewhere(
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
-            start_new_session=True,  # subtle: Ctrl-C reaches it once, from `_children`
+            start_new_session=True,  # subtle: a second Ctrl-C would stop it at once, unsaved
         )
         children.append(child)
         status = child.wait()
@@ -234,17 +238,17 @@ def _children() -> Iterator[list[subprocess.Popen[bytes]]]:
     finally:
         for child in children:
             if child.poll() is None:
-                child.send_signal(signal.SIGINT)
+                child.terminate()
 
 
 def _stop_if_orphaned(parent: int) -> None:
     """End a run whose command was killed: started again, the command would do it twice."""
     if os.getppid() != parent:
-        raise KeyboardInterrupt("the command that started this run is gone.")
+        signal.raise_signal(signal.SIGTERM)
 
 
-def _read_plan(folder: Path) -> Plan:
-    values: Mapping[str, Any] = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+def _plan_of(values: Mapping[str, Any]) -> Plan:
+    """Read what `to_dict` wrote; fields that a recipe got since then have their defaults."""
     return Plan(
         row=values["row"],
         seed=values["seed"],
@@ -254,4 +258,6 @@ def _read_plan(folder: Path) -> Plan:
 
 
 if __name__ == "__main__":
-    do_run(_read_plan(Path(sys.argv[1])), Path(sys.argv[1]))
+    run_folder = Path(sys.argv[1])
+    planned = json.loads((run_folder / PLAN).read_text(encoding="utf-8"))
+    do_run(_plan_of(planned), run_folder)

@@ -3,7 +3,8 @@
 Mutants that must fail: image content in the values; image content nowhere; position codes left
 out of the keys; query positions in the values, or nowhere; positions of the wrong N - 1 queries;
 the task token first; the task token normalised again; the final norm left out; zeros for the
-seed, or never; a residual left out; a dropout left out; cells column by column.
+seed, or never; the task token appended although it is no query, or counted among the positions;
+a residual left out; a dropout left out; cells column by column.
 """
 
 import pytest
@@ -194,3 +195,29 @@ def test_values_of_one_serve_all_images_in_a_layer():
 def test_heads_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match="got dim=8, num_heads=3"):
         QueryFormulation(hidden_dim=8, mask_dim=6, num_heads=3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed_with_task", [True, False])
+def test_a_token_that_is_no_query_leaves_its_place_to_one_from_the_transformer(seed_with_task):
+    """The last query then is made like the others: the same as the first of N + 1 positions."""
+    module = formulation(seed_with_task=seed_with_task)
+    task_token, mask_features, positions = inputs()
+    longer = torch.cat([positions, torch.randn(1, DIM)])
+    expected = module(task_token, mask_features, longer)[:, :-1]
+    module.append_task = False
+    out = module(task_token, mask_features, positions)
+    assert out.shape == (2, NUM_QUERIES, DIM)
+    torch.testing.assert_close(out, expected)
+
+
+@pytest.mark.parametrize("seed_with_task", [True, False])
+@pytest.mark.parametrize("append_task", [True, False])
+def test_the_queries_depend_on_the_task_unless_both_uses_are_off(seed_with_task, append_task):
+    module = formulation(seed_with_task=seed_with_task, append_task=append_task)
+    task_token, mask_features, positions = inputs()
+    task_token.requires_grad_()
+    module(task_token, mask_features, positions).square().sum().backward()
+    assert module.reads_task == (seed_with_task or append_task)
+    reached = task_token.grad is not None and bool((task_token.grad != 0).any())
+    assert reached == module.reads_task

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minioneformer.text.text_list import pad_text_list, text_list
+from minioneformer.text.text_list import class_texts, pad_text_list, text_list
 
 NAMES = ("sky", "tree", "person", "car")
 
@@ -74,3 +74,42 @@ def test_padding_an_unknown_task_is_refused():
 def test_a_list_has_at_least_one_text():
     with pytest.raises(ValueError, match="num_text must be at least 1, got num_text=0"):
         pad_text_list([], "panoptic", 0)
+
+
+THINGS = (False, False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("a photo with a {name}", ["a photo with a sky", "a photo with a car"]),
+        ("a photo with a {name} {type}", ["a photo with a sky stuff", "a photo with a car thing"]),
+        ("{name}", ["sky", "car"]),
+        ("{type}: {name}, {name}", ["stuff: sky, sky", "thing: car, car"]),
+    ],
+)
+def test_the_templates_of_table_6(template, expected):
+    texts = class_texts(NAMES, THINGS, template)
+    assert [texts[0], texts[3]] == expected
+    assert text_list([3, 0, 3], NAMES, texts) == [expected[0], expected[1], expected[1]]
+
+
+def test_names_with_braces_are_used_verbatim():
+    assert class_texts(["{name}"], [True], "a {name}") == ["a {name}"]
+
+
+def test_the_published_template_is_the_default():
+    assert class_texts(NAMES, THINGS) == text_list(range(4), NAMES)
+
+
+@pytest.mark.parametrize(
+    "template", ["", "a photo", "{type}", "{name} {kind}", "{}", "{name", "{name!r}", "{name:>9}"]
+)
+def test_a_template_without_the_name_or_with_more_is_refused(template):
+    with pytest.raises(ValueError, match="a text template holds {name}.* got template="):
+        class_texts(NAMES, THINGS, template)
+
+
+def test_a_type_per_name_is_needed():
+    with pytest.raises(ValueError, match=r"got len\(class_names\)=4, len\(is_thing\)=1"):
+        class_texts(NAMES, [True])
