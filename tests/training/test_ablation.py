@@ -7,6 +7,8 @@ difference that is not the paper's.
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -234,3 +236,22 @@ def test_transformers_reads_the_configuration(name, rows, tmp_path):
         theirs.to_dict().items()
         >= {k: written[k] for k in written if k.startswith("task_")}.items()
     )
+
+
+def page_rows() -> dict[str, list[list[str]]]:
+    """Lines of the tables of docs/ablations.md by row of the ablation."""
+    found: dict[str, list[list[str]]] = {}
+    page = Path(__file__).resolve().parents[2] / "docs" / "ablations.md"
+    for line in page.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `"):
+            found.setdefault(cells[0].strip("`"), []).append(cells[1:])
+    return found
+
+
+@pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
+def test_the_page_shows_settings_and_figures_of_the_paper(row):
+    settings, *figures = page_rows()[row.name]
+    assert re.findall(r"`([^`]+)`", settings[0]) == list(row.settings)
+    if row.name in OF_THE_PAPER:
+        assert [float(value) for value in figures[0][:3]] == list(OF_THE_PAPER[row.name])
