@@ -151,7 +151,16 @@ def resize_image(
         )
         width, height = columns, rows
     resized = picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
-    return rearrange(torch.from_numpy(np.array(resized)), "H W C -> C H W").contiguous()
+    return _planes(resized)
+
+
+def _planes(picture: Image.Image) -> UInt8[Tensor, "3 H W"]:
+    """One channel after the other, without writing them interleaved first."""
+    planes = np.empty((3, picture.height, picture.width), dtype=np.uint8)
+    for plane, channel in zip(planes, "RGB", strict=True):
+        packed = picture.tobytes("raw", channel)
+        plane[:] = np.frombuffer(packed, dtype=np.uint8).reshape(plane.shape)
+    return torch.from_numpy(planes)
 
 
 def normalize(

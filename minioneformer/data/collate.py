@@ -3,7 +3,8 @@
 Paper: OneFormer (arXiv 2211.06220), Sec. 3.1; Figure 2(b), the arrows that leave "Panoptic /
 Instance / Semantic GT", "Text" and "the task is {task}".
 
-Not here: which samples and which tasks (`data/stream.py`), augmentation (`data/transforms.py`).
+Not here: which samples and which tasks (`data/stream.py`), augmentation (`data/transforms.py`), the
+masks and the normalisation (`data/packed_batch.py`).
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Integer
 from torch import Tensor
-from torch.nn import functional as F
 
 from minioneformer.data.categories import class_names
+from minioneformer.data.packed_batch import PackedBatch, TokenTable
 from minioneformer.data.shared_room import empty_room
-from minioneformer.data.targets import target_for_task
-from minioneformer.pixels import normalize
-from minioneformer.structures import Batch, Category, PanopticSample, Task, TaskTarget
+from minioneformer.data.targets import number_masks
+from minioneformer.structures import Batch, Category, PanopticSample, Task
 from minioneformer.text.task_prompt import task_prompt
 from minioneformer.text.text_list import TEMPLATE, class_texts, pad_text_list, text_list
 from minioneformer.text.tokenizer import BPETokenizer
@@ -68,6 +67,47 @@ def collate(
         lets the texts of an image contain the classes of those before it in the batch; here,
         as in the official code, neither happens.
     """
+    return pack(
+        samples,
+        tasks,
+        categories=categories,
+        tokenizer=tokenizer,
+        num_text=num_text,
+        context_length=context_length,
+        size_divisibility=size_divisibility,
+        text_template=text_template,
+    ).unpack()
+
+
+def pack(
+    samples: Sequence[PanopticSample],
+    tasks: Sequence[Task],
+    *,
+    categories: Sequence[Category],
+    tokenizer: BPETokenizer,
+    num_text: int | None,
+    context_length: int = 77,
+    size_divisibility: int = 32,
+    text_template: str = TEMPLATE,
+) -> PackedBatch:
+    """As `collate`, up to the form in which a batch leaves a worker process.
+
+    Args:
+        samples: As for `collate`.
+        tasks: As for `collate`.
+        categories: As for `collate`.
+        tokenizer: As for `collate`.
+        num_text: As for `collate`.
+        context_length: As for `collate`.
+        size_divisibility: As for `collate`.
+        text_template: As for `collate`.
+
+    Returns:
+        What unpacks to the batch.
+
+    Raises:
+        ValueError: As `collate`.
+    """
     if not samples or len(samples) != len(tasks):
         raise ValueError(
             f"a batch needs at least one sample and one task for each, "
@@ -75,22 +115,23 @@ def collate(
         )
     if size_divisibility < 1 or (num_text is not None and num_text < 1):
         raise ValueError(f"numbers must be at least 1, got {num_text=}, {size_divisibility=}.")
-    targets = [
-        target_for_task(sample, task, categories)
-        for sample, task in zip(samples, tasks, strict=True)
+    numbered = [
+        number_masks(sample, task, categories) for sample, task in zip(samples, tasks, strict=True)
     ]
+    labels = [labels for labels, _ in numbered]
     size = _padded_size(samples, size_divisibility)
-    return Batch(
-        images=_images(samples, size),
-        padding_mask=_padding_mask(samples, size),
-        task_tokens=_tokenize([task_prompt(task) for task in tasks], tokenizer, context_length),
-        text_tokens=None
-        if num_text is None
-        else _text_tokens(targets, categories, tokenizer, num_text, context_length, text_template),
-        targets=tuple(
-            TaskTarget(task=target.task, labels=target.labels, masks=_pad(target.masks, size))
-            for target in targets
-        ),
+    prompts = [task_prompt(task) for task in tasks]
+    texts = None
+    if num_text is not None:
+        listed = _texts(labels, tasks, categories, num_text, text_template)
+        texts = _tokenize(listed, tokenizer, context_length)
+    return PackedBatch(
+        images=_in_corners([sample.image for sample in samples], size),
+        mask_numbers=_in_corners([numbers for _, numbers in numbered], size),
+        sizes=[(sample.image.shape[1], sample.image.shape[2]) for sample in samples],
+        labels=labels,
+        prompts=_tokenize(prompts, tokenizer, context_length),
+        texts=texts,
         tasks=tuple(tasks),
         image_ids=tuple(sample.image_id for sample in samples),
     )
@@ -105,63 +146,44 @@ def _padded_size(samples: Sequence[PanopticSample], multiple: int) -> tuple[int,
     return height, width
 
 
-def _images(samples: Sequence[PanopticSample], size: tuple[int, int]) -> Float[Tensor, "B 3 H W"]:
-    """Normalised, each in a corner of zeros."""
-    images = empty_room(len(samples), 3, *size, dtype=torch.float32)
-    for room, sample in zip(images, samples, strict=True):
-        _, height, width = sample.image.shape
-        normalize(sample.image, out=room[:, :height, :width])
-        room[:, height:] = 0
-        room[:, :height, width:] = 0
-    return images
+def _in_corners(
+    parts: Sequence[Integer[Tensor, "*C _ _"]], size: tuple[int, int]
+) -> Integer[Tensor, "B *C H W"]:
+    """Put images or maps into the upper left corners of zeros, where other processes see them."""
+    dtype = max((part.dtype for part in parts), key=lambda dtype: dtype.itemsize)
+    rooms = empty_room(len(parts), *parts[0].shape[:-2], *size, dtype=dtype)
+    for room, part in zip(rooms, parts, strict=True):
+        height, width = part.shape[-2:]
+        room[..., :height, :width] = part
+        room[..., height:, :] = 0
+        room[..., :height, width:] = 0
+    return rooms
 
 
-def _pad(masks: Bool[Tensor, "M h w"], size: tuple[int, int]) -> Bool[Tensor, "M H W"]:
-    """Fill with False on the right and at the bottom."""
-    if masks.shape[1:] == size:
-        return masks
-    return F.pad(masks, (0, size[1] - masks.shape[2], 0, size[0] - masks.shape[1]))
-
-
-def _padding_mask(
-    samples: Sequence[PanopticSample], size: tuple[int, int]
-) -> Bool[Tensor, "B H W"]:
-    """True beyond each image."""
-    padding_mask = torch.ones(len(samples), *size, dtype=torch.bool)
-    for row, sample in zip(padding_mask, samples, strict=True):
-        row[: sample.image.shape[1], : sample.image.shape[2]] = False
-    return padding_mask
-
-
-def _text_tokens(
-    targets: Sequence[TaskTarget],
+def _texts(
+    labels: Sequence[list[int]],
+    tasks: Sequence[Task],
     categories: Sequence[Category],
-    tokenizer: BPETokenizer,
     num_text: int,
-    context_length: int,
     template: str,
-) -> Int[Tensor, "B N_text T"]:
-    """Token ids of the padded text list of each target."""
+) -> list[str]:
+    """The padded text list of each image, one after the other."""
     names = class_names(categories)
     of_class = class_texts(names, [category.is_thing for category in categories], template)
-    texts = [
+    return [
         text
-        for target in targets
-        for text in pad_text_list(
-            text_list(target.labels.tolist(), names, of_class), target.task, num_text
-        )
+        for row, task in zip(labels, tasks, strict=True)
+        for text in pad_text_list(text_list(row, names, of_class), task, num_text)
     ]
-    tokens = _tokenize(texts, tokenizer, context_length)  # (B * N_text, T)
-    return tokens.unflatten(0, (len(targets), num_text))  # (B, N_text, T)
 
 
-def _tokenize(
-    texts: Sequence[str], tokenizer: BPETokenizer, context_length: int
-) -> Int[Tensor, "M T"]:
+def _tokenize(texts: Sequence[str], tokenizer: BPETokenizer, context_length: int) -> TokenTable:
     """Token ids of each text; most texts of a batch are equal, so each is looked up once."""
-    rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    distinct = torch.tensor([_token_row(tokenizer, text, context_length) for text in rows])
-    return distinct[torch.tensor([rows[text] for text in texts])]
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return TokenTable(
+        rows=[_token_row(tokenizer, text, context_length) for text in places],
+        places=[places[text] for text in texts],
+    )
 
 
 @functools.lru_cache(maxsize=4096)

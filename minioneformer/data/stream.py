@@ -20,7 +20,8 @@ from jaxtyping import Float64, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from minioneformer.data.collate import collate
+from minioneformer.data.collate import pack
+from minioneformer.data.packed_batch import PackedBatch
 from minioneformer.structures import TASKS, Batch, Category, PanopticSample, Task
 from minioneformer.text.text_list import TEMPLATE, check_template
 from minioneformer.text.tokenizer import BPETokenizer
@@ -113,11 +114,26 @@ class TrainingStream(Dataset[Batch]):
             IndexError: If `step` is negative.
             ValueError: If a sample cannot be read or used; the message names it.
         """
+        return self.pack(step).unpack()
+
+    def pack(self, step: int) -> PackedBatch:
+        """Make batch number `step`, up to the form in which it leaves a worker process.
+
+        Args:
+            step: From 0; there is no last one.
+
+        Returns:
+            What unpacks to the batch.
+
+        Raises:
+            IndexError: If `step` is negative.
+            ValueError: If a sample cannot be read or used; the message names it.
+        """
         if step < 0:
             raise IndexError(f"steps count from 0, got {step=}.")
         first = step * self.batch_size
         drawn = [self._draw(position) for position in range(first, first + self.batch_size)]
-        return collate(
+        return pack(
             [sample for sample, _ in drawn],
             [task for _, task in drawn],
             categories=self.categories,
@@ -147,6 +163,16 @@ class TrainingStream(Dataset[Batch]):
         return self._order[1]
 
 
+class _PackedBatches(Dataset[PackedBatch]):
+    """A stream as a worker process sends it; what arrives is the batch."""
+
+    def __init__(self, stream: TrainingStream) -> None:
+        self.stream = stream
+
+    def __getitem__(self, step: int) -> PackedBatch:
+        return self.stream.pack(step)
+
+
 def make_loader(
     stream: TrainingStream, *, start_step: int, end_step: int, num_workers: int = 0
 ) -> DataLoader[Batch]:
@@ -168,8 +194,9 @@ def make_loader(
     """
     if not 0 <= start_step <= end_step:
         raise ValueError(f"needs 0 <= start_step <= end_step, got {start_step=}, {end_step=}.")
+    batches: Dataset = _PackedBatches(stream) if num_workers else stream
     return DataLoader(
-        stream,
+        batches,
         batch_size=None,  # the stream makes whole batches
         sampler=range(start_step, end_step),
         num_workers=num_workers,

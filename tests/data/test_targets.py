@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minioneformer.data.targets import target_for_task
+from minioneformer.data.targets import number_masks, target_for_task
 from minioneformer.structures import TASKS, Category, PanopticSample, Segment
 
 CATALOGUE = tuple(
@@ -133,3 +133,33 @@ def test_a_label_outside_the_catalogue_is_refused():
     sample = make_sample(torch.ones(1, 2, dtype=torch.int64), [Segment(id=1, label=3)])
     with pytest.raises(ValueError, match=r"got labels=\[3\] in image 'made'"):
         target_for_task(sample, "panoptic", CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "numbers"),
+    [
+        ("semantic", [1, 0], [[1, 1, 0], [1, 2, 1]]),
+        ("instance", [1, 1], [[1, 1, 0], [2, 0, 2]]),
+        ("panoptic", [1, 1, 0], [[1, 1, 0], [2, 3, 2]]),
+    ],
+)
+def test_masks_are_numbered_from_one_in_the_order_of_the_segments(task, labels, numbers):
+    sample = PanopticSample(
+        image=torch.zeros(3, 2, 3, dtype=torch.uint8),
+        segment_map=torch.tensor([[9, 9, 0], [7, 2**24 + 1, 7]]),
+        segments=(
+            Segment(id=9, label=1),
+            Segment(id=8, label=2),  # cropped away
+            Segment(id=7, label=1),
+            Segment(id=2**24 + 1, label=0),
+        ),
+        image_id=0,
+    )
+    categories = [
+        Category(name=name, is_thing=is_thing, color=(0, 0, 0), dataset_id=i)
+        for i, (name, is_thing) in enumerate([("sky", False), ("cat", True), ("dog", True)])
+    ]
+    found_labels, found = number_masks(sample, task, categories)
+
+    assert (found_labels, found.tolist()) == (labels, numbers)
+    assert found.dtype == torch.uint8
