@@ -1,6 +1,7 @@
 """Cutting masks into connected parts.
 
-Mutants that must fail: corners that connect; stuff cut too; ids that repeat; small parts kept.
+Mutants that must fail: corners that connect; stuff cut too; ids that repeat; small parts kept; an
+object kept twice; objects of two classes taken for one; the later of two kept.
 """
 
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from minioneformer.inference.separate_parts import (
     connected_parts,
+    distinct_masks,
     separate_instances,
     separate_panoptic,
 )
@@ -86,6 +88,48 @@ def test_instances_keep_score_label_and_query():
     assert found.labels.tolist() == [0, 0, 1]
     assert found.queries.tolist() == [4, 4, 9]
     torch.testing.assert_close(found.scores, torch.tensor([0.9, 0.9, 0.4]))
+
+
+def test_an_object_that_two_queries_found_is_kept_once():
+    prediction = InstancePrediction(
+        masks=torch.stack([mask_of("###.##"), mask_of("##..##"), mask_of("##....")]),
+        labels=torch.tensor([0, 0, 1]),
+        scores=torch.tensor([0.9, 0.8, 0.4]),
+        queries=torch.tensor([4, 2, 9]),
+    )
+    found = separate_instances(prediction)
+    assert found.masks[:, 0].int().tolist() == [
+        [1, 1, 1, 0, 0, 0],
+        [0, 0, 0, 0, 1, 1],
+        [1, 1, 0, 0, 0, 0],  # of another class
+    ]
+    assert found.queries.tolist() == [4, 4, 9]
+
+
+def test_the_example_of_distinct_masks():
+    rows = torch.stack([mask_of("###."), mask_of("##.."), mask_of("..##")])
+    assert distinct_masks(rows, torch.zeros(3, dtype=torch.long)).tolist() == [0, 2]
+    half = torch.stack([mask_of("##"), mask_of("#.")])  # half of the union is not more than half
+    assert distinct_masks(half, torch.zeros(2, dtype=torch.long)).tolist() == [0, 1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 6), st.integers(0, 9))
+def test_distinct_masks_agree_with_one_comparison_at_a_time(seed, height, width, count):
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.rand(count, height, width, generator=generator) < 0.6
+    masks[:, 0, 0] = True  # none is empty
+    labels = torch.randint(2, (count,), generator=generator)
+    kept: list[int] = []
+    for i in range(count):
+        ious = [
+            int((masks[i] & masks[j]).sum()) / int((masks[i] | masks[j]).sum())
+            for j in kept
+            if labels[i] == labels[j]
+        ]
+        if all(iou <= 0.5 for iou in ious):
+            kept.append(i)
+    assert distinct_masks(masks, labels).tolist() == kept
 
 
 def test_no_instances_stay_none():
