@@ -19,6 +19,9 @@ from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.coco_instance import CocoInstance
 from minioneformer.data.coco_writer import write_coco_panoptic
 from minioneformer.data.mapillary import Mapillary
+from minioneformer.data.miniature import write_miniature
+from minioneformer.data.named import open_on_disk
+from minioneformer.data.prepare import prepare
 from minioneformer.evaluation.label_folder import LabelFolder
 from minioneformer.label_png import read_byte_png, read_label_png, read_png_kind
 from minioneformer.panoptic_png import id_to_rgb, read_panoptic_png, write_panoptic_png
@@ -282,6 +285,34 @@ def test_no_flipped_bit_and_no_cut_of_a_png_gives_other_pixels(tmp_path, write, 
             assert str(path) in str(error)
             refused += 1
     assert refused > 0.8 * len(damaged)
+
+
+@pytest.mark.parametrize(
+    ("layout", "folder"),
+    [
+        ("coco", "train2017"),
+        ("coco", "panoptic_train2017"),
+        ("ade20k", "annotations/training"),
+        ("ade20k", "annotations_instance/training"),
+        ("ade20k", "ade20k_panoptic_train"),
+        ("cityscapes", "leftImg8bit/train/toytown"),
+        ("cityscapes", "gtFine/train/toytown"),
+        ("cityscapes", "gtFine/cityscapes_panoptic_train"),
+        ("mapillary_vistas", "training/panoptic"),
+    ],
+)
+def test_a_flipped_bit_is_found_in_every_layout(tmp_path, layout, folder):
+    root = write_miniature(layout, tmp_path, images=3, size=(20, 28))
+    if "_panoptic_" in folder:
+        prepare(layout, root)
+    path = sorted(p for p in (root / folder).glob("*.png") if "labelIds" not in p.name)[1]
+    flip_a_bit(path)
+    report = check_dataset(open_on_disk(layout, root, "train"), num_workers=0, progress=False)
+
+    (problem,) = report.errors
+    assert problem.index == 1
+    assert str(path) in problem.message
+    assert "wrong checksum" in problem.message
 
 
 def test_a_damaged_jpeg_is_an_image_or_refused_by_name(tmp_path):
