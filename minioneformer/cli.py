@@ -27,7 +27,6 @@ from minioneformer.commands.miniature import miniature
 from minioneformer.commands.prediction import predict
 from minioneformer.commands.prepare import prepare
 from minioneformer.commands.report import report
-from minioneformer.commands.recipes import recipes
 from minioneformer.commands.score import score
 from minioneformer.commands.training import demo, train
 from minioneformer.training.failure import NonFiniteLossError
@@ -37,7 +36,6 @@ WORKER_FAILED = "in DataLoader worker process"
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "train": train,
-    "recipes": recipes,
     "ablate": ablate,
     "report": report,
     "evaluate": evaluate,
