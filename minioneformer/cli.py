@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,16 +27,20 @@ from minioneformer.commands.evaluation import evaluate
 from minioneformer.commands.miniature import miniature
 from minioneformer.commands.prediction import predict
 from minioneformer.commands.prepare import prepare
+from minioneformer.commands.recipes import recipes
 from minioneformer.commands.report import report
 from minioneformer.commands.score import score
 from minioneformer.commands.training import demo, train
 from minioneformer.training.failure import NonFiniteLossError
+from minioneformer.training.interrupt import StoppedRunError
 
-PIPE_CLOSED = 141  # as a shell has it for programs that the signal ends
+BY_SIGNAL = 128  # added to a signal's number, as a shell has it for programs that it ends
+PIPE_CLOSED = BY_SIGNAL + 13
 WORKER_FAILED = "in DataLoader worker process"
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "train": train,
+    "recipes": recipes,
     "ablate": ablate,
     "report": report,
     "evaluate": evaluate,
@@ -82,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the program's name; None takes those of the process.
 
     Returns:
-        Exit status: 0, or 2 for a mistake, 130 for Ctrl-C, 141 if nobody reads the output any more.
+        Exit status: 0, or 2 for a mistake, 130 for Ctrl-C, 143 for SIGTERM in a run, 141 if nobody
+        reads the output any more.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -98,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as stop:
         print(f"minioneformer: stopped. {stop}".rstrip(), file=sys.stderr)
-        return 130
+        return BY_SIGNAL + (stop.number if isinstance(stop, StoppedRunError) else signal.SIGINT)
     except BrokenPipeError:  # whoever reads our output, such as `head`, has seen enough
         # subtle: the interpreter would try once more when it ends, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -147,8 +147,8 @@ class OneFormer(nn.Module):
         self,
         images: Float[Tensor, "B 3 H W"],
         task_tokens: Int[Tensor, "B T"],
-        text_tokens: Int[Tensor, "B N_text T_text"],
-    ) -> tuple[Float[Tensor, "B N C"], Float[Tensor, "B N C"]]:
+        text_tokens: Int[Tensor, "B N_text T_text"] | None,
+    ) -> tuple[Float[Tensor, "B N C"], Float[Tensor, "B N C"] | None]:
         """Object queries and text queries, without the decoder: what the contrastive loss compares.
 
         Args:
@@ -163,8 +163,8 @@ class OneFormer(nn.Module):
             ValueError: As `forward`.
         """
         mask_features, _ = self.pixel_decoder(self.backbone(images))
-        _, object_queries, _ = self._formulate(mask_features, task_tokens, None)
-        return object_queries, self._map_texts(text_tokens)
+        _, object_queries, text_queries = self._formulate(mask_features, task_tokens, text_tokens)
+        return object_queries, text_queries
 
     def _formulate(
         self, mask_features: Tensor, task_tokens: Tensor, text_tokens: Tensor | None

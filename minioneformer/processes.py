@@ -88,6 +88,19 @@ def mean_over_processes(values: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     return total / world_size()
 
 
+def max_over_processes(number: int) -> int:
+    """The largest number of all processes; every process must call it, and gets it.
+
+    Args:
+        number: Of this process.
+    """
+    if not in_group():
+        return number
+    largest = torch.tensor(number)
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return int(largest)
+
+
 def gather_rows(rows: Float[Tensor, B * any]) -> Float[Tensor, W_times_B * any]:
     """Stack the rows of all processes by rank, as part of the graph.
 

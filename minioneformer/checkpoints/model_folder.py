@@ -55,13 +55,17 @@ class TrainedModules(nn.Module):
         self.criterion = criterion
 
     @classmethod
-    def from_config(cls, config: OneFormerConfig) -> TrainedModules:
+    def from_config(
+        cls, config: OneFormerConfig, *, checkpoint_blocks: bool = False
+    ) -> TrainedModules:
         """Build both with random weights.
 
         Args:
             config: Of the model.
+            checkpoint_blocks: See `OneFormer.from_config`.
         """
-        return cls(model=OneFormer.from_config(config), criterion=Criterion.from_config(config))
+        model = OneFormer.from_config(config, checkpoint_blocks=checkpoint_blocks)
+        return cls(model=model, criterion=Criterion.from_config(config))
 
 
 def find_model(source: str | Path) -> Path:

@@ -174,20 +174,33 @@ class _PackedBatches(Dataset[PackedBatch]):
 
 
 def make_loader(
-    stream: TrainingStream, *, start_step: int, end_step: int, num_workers: int = 0
+    stream: TrainingStream,
+    *,
+    start_step: int,
+    end_step: int,
+    parts: int = 1,
+    rank: int = 0,
+    processes: int = 1,
+    num_workers: int = 0,
 ) -> DataLoader[Batch]:
-    """Iterate over the batches of a stretch of the stream, in order.
+    """Iterate over the batches of a stretch of steps, in order.
+
+    Each step has `processes * parts` batches of the stream, `parts` in a row for each process, so
+    that the same images make a step however it is cut.
 
     Args:
         stream: Makes the batches.
-        start_step: The first.
+        start_step: The first step.
         end_step: One past the last.
+        parts: Batches of a process in a step.
+        rank: Number of the process whose batches these are.
+        processes: How many there are.
         num_workers: Processes that make batches ahead; 0 makes them in this one. The batches
             are the same.
 
     Returns:
-        A loader of `end_step - start_step` batches, which draws nothing from torch's global
-        generator.
+        A loader of `(end_step - start_step) * parts` batches, which draws nothing from torch's
+        global generator.
 
     Raises:
         ValueError: If not 0 <= start_step <= end_step.
@@ -198,7 +211,11 @@ def make_loader(
     return DataLoader(
         batches,
         batch_size=None,  # the stream makes whole batches
-        sampler=range(start_step, end_step),
+        sampler=[
+            (step * processes + rank) * parts + part
+            for step in range(start_step, end_step)
+            for part in range(parts)
+        ],
         num_workers=num_workers,
         # subtle: every iterator draws a seed for its workers; drawn from the global generator
         # it would make a resumed run, which starts one iterator more, differ.

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from minioneformer.processes import gather_rows, rank
+
 
 def query_text_contrastive_loss(
     object_queries: Float[Tensor, "B N C"],
@@ -34,8 +36,13 @@ def query_text_contrastive_loss(
         text_queries: $Q_\text{text}$ from the text mapper; row i belongs to image i.
         temperature: $\tau$, > 0. Similarities are divided by it.
 
+    With several processes the others' images are compared too, and gradients reach their queries:
+    the mean over the processes is the loss of all their images in one batch. Every process then
+    needs as many images as the others.
+
     Returns:
-        Scalar, the sum of both directions, each averaged over the batch. 0 when B is 1.
+        Scalar, the sum of both directions, each averaged over the own images. 0 for a single
+        image in a single process.
 
     Raises:
         ValueError: If a float `temperature` is not positive.
@@ -53,6 +60,7 @@ def query_text_contrastive_loss(
         raise ValueError(f"temperature must be positive, got {temperature=}.")
     images = F.normalize(object_queries.flatten(1), dim=-1)  # (B, N * C)
     texts = F.normalize(text_queries.flatten(1), dim=-1)
-    image_to_text = images @ texts.T / temperature  # (B, B)
-    own = torch.arange(images.shape[0], device=images.device)
-    return F.cross_entropy(image_to_text, own) + F.cross_entropy(image_to_text.T, own)
+    image_to_text = images @ gather_rows(texts).T / temperature  # (B, W * B), W processes
+    text_to_image = texts @ gather_rows(images).T / temperature
+    own = torch.arange(images.shape[0], device=images.device) + rank() * images.shape[0]
+    return F.cross_entropy(image_to_text, own) + F.cross_entropy(text_to_image, own)

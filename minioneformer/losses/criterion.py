@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from minioneformer.losses.contrastive import query_text_contrastive_loss
 from minioneformer.losses.mask_losses import dice_loss, mask_cross_entropy
 from minioneformer.losses.matcher import UNMATCHED, HungarianMatcher, PaddedTargets, pad_targets
 from minioneformer.losses.point_sampling import choose_points, sample_at_points
+from minioneformer.losses.totals import LossTotals, count_totals
 from minioneformer.structures import MaskPrediction, TaskTarget
 
 MAX_INVERSE_TEMPERATURE = 100.0
@@ -77,6 +77,7 @@ class Criterion(nn.Module):
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
         self.contrastive_weight = contrastive_weight
+        self.no_object_weight = no_object_weight
         self.num_points = num_points
         self.oversample_ratio = oversample_ratio
         self.importance_ratio = importance_ratio
@@ -133,27 +134,60 @@ class Criterion(nn.Module):
 
         Returns:
             "loss_class", "loss_mask", "loss_dice" of the final prediction, the same with
-            suffix "_0", "_1" ... of the earlier ones, and "loss_contrastive".
+            suffix "_0", "_1" ... of the earlier ones, and "loss_contrastive". With several
+            processes the mean over them is the loss of all their images in one batch.
 
         Raises:
             ValueError: If there is not one target per image, their sizes differ, a label is not
                 in 0 .. K-1, or a matching cost is not finite.
         """
+        losses, _ = self.supervise(predictions, targets)
+        if text_queries is not None and object_queries is not None and self.contrastive_weight:
+            losses["loss_contrastive"] = self.contrast(object_queries, text_queries)
+        return losses
+
+    def supervise(
+        self,
+        predictions: Sequence[MaskPrediction],
+        targets: Sequence[TaskTarget],
+        totals: LossTotals | None = None,
+    ) -> tuple[dict[str, Float[Tensor, ""]], Int[Tensor, " right_and_all"]]:
+        """The losses that need targets, and how many classes were right.
+
+        Args:
+            predictions: As for `forward`.
+            targets: One per image.
+            totals: What sums are divided by; None counts the targets of all processes.
+
+        Returns:
+            Weighted losses by name. Matched queries of the final prediction whose most likely
+            class is the target's (no object counts as wrong), and matched queries.
+
+        Raises:
+            ValueError: As `forward`.
+        """
         # Losses are float32 whatever autocast does outside.
         with torch.autocast(predictions[0].class_logits.device.type, enabled=False):
             padded = pad_targets(targets)
             self._check(predictions[0], padded)
-            num_masks = _mean_num_masks(targets, predictions[0].class_logits.device)
+            totals = totals or self.count([targets], predictions[0].class_logits.shape[1])
             losses: dict[str, Tensor] = {}
             last = len(predictions) - 1
-            for index, match in enumerate(self.matcher(predictions, padded)):
+            matches = self.matcher(predictions, padded)
+            for index, match in enumerate(matches):
                 suffix = "" if index == last else f"_{index}"
-                terms = self._supervise(predictions[index], padded, match, num_masks)
+                terms = self._supervise(predictions[index], padded, match, totals)
                 losses |= {f"{name}{suffix}": loss for name, loss in terms.items()}
-            if text_queries is not None and object_queries is not None and self.contrastive_weight:
-                contrast = self.contrast(object_queries.float(), text_queries.float())
-                losses["loss_contrastive"] = self.contrastive_weight * contrast
-            return losses
+            return losses, _count_hits(predictions[last], padded, matches[last])
+
+    def count(self, parts: Sequence[Sequence[TaskTarget]], num_queries: int) -> LossTotals:
+        """Divisors of the losses, see `count_totals`.
+
+        Args:
+            parts: Targets of each part of an update.
+            num_queries: N.
+        """
+        return count_totals(parts, num_queries=num_queries, no_object_weight=self.no_object_weight)
 
     def _check(self, prediction: MaskPrediction, targets: PaddedTargets) -> None:
         images, targets_for = prediction.class_logits.shape[0], targets.labels.shape[0]
@@ -171,7 +205,7 @@ class Criterion(nn.Module):
     def contrast(
         self, object_queries: Float[Tensor, "B N C"], text_queries: Float[Tensor, "B N C"]
     ) -> Float[Tensor, ""]:
-        """Contrastive loss with the learned temperature, not weighted.
+        """Contrastive loss with the learned temperature, weighted.
 
         Args:
             object_queries: Before the decoder.
@@ -180,17 +214,26 @@ class Criterion(nn.Module):
         Returns:
             Scalar.
         """
-        inverse = self.log_inverse_temperature.exp().clamp(max=MAX_INVERSE_TEMPERATURE)
-        return query_text_contrastive_loss(object_queries, text_queries, 1 / inverse)
+        with torch.autocast(object_queries.device.type, enabled=False):
+            inverse = self.log_inverse_temperature.exp().clamp(max=MAX_INVERSE_TEMPERATURE)
+            loss = query_text_contrastive_loss(
+                object_queries.float(), text_queries.float(), 1 / inverse
+            )
+            return self.contrastive_weight * loss
 
     def _supervise(
-        self, prediction: MaskPrediction, targets: PaddedTargets, match: Tensor, num_masks: float
+        self,
+        prediction: MaskPrediction,
+        targets: PaddedTargets,
+        match: Tensor,
+        totals: LossTotals,
     ) -> dict[str, Tensor]:
+        class_loss = self.classify(prediction, targets, match)
         mask_losses = self._mask_losses(prediction, targets, match)
         return {
-            "loss_class": self.class_weight * self.classify(prediction, targets, match),
-            "loss_mask": self.mask_weight * mask_losses[0].sum() / num_masks,
-            "loss_dice": self.dice_weight * mask_losses[1].sum() / num_masks,
+            "loss_class": self.class_weight * class_loss / totals.class_weight,
+            "loss_mask": self.mask_weight * mask_losses[0].sum() / totals.masks,
+            "loss_dice": self.dice_weight * mask_losses[1].sum() / totals.masks,
         }
 
     def classify(
@@ -204,13 +247,15 @@ class Criterion(nn.Module):
             match: Query of each target, -1 for none.
 
         Returns:
-            Sum of weighted losses over the sum of weights.
+            Sum of weighted losses.
         """
         logits = prediction.class_logits.float()
         labels = logits.new_full(logits.shape[:2], self.num_classes, dtype=torch.long)  # (B, N)
         image, slot = (match != UNMATCHED).nonzero(as_tuple=True)
         labels[image, match[image, slot]] = targets.labels[image, slot]
-        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), self.class_weights)
+        return F.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), self.class_weights, reduction="sum"
+        )
 
     def _mask_losses(
         self, prediction: MaskPrediction, targets: PaddedTargets, match: Tensor
@@ -238,18 +283,14 @@ class Criterion(nn.Module):
         )
 
 
-def _mean_num_masks(targets: Sequence[TaskTarget], device: torch.device) -> float:
-    """Masks per process, at least 1: what the mask losses are divided by.
-
-    subtle: gradients are averaged over processes, so dividing by the mean count gives the loss of
-    the whole batch; dividing by the own count would weigh masks of sparse images more.
-    """
-    count = float(sum(len(target.labels) for target in targets))
-    if dist.is_available() and dist.is_initialized():
-        total = torch.tensor(count, device=device)
-        dist.all_reduce(total)
-        count = float(total) / dist.get_world_size()
-    return max(count, 1.0)
+def _count_hits(
+    prediction: MaskPrediction, targets: PaddedTargets, match: Int[Tensor, "B M"]
+) -> Int[Tensor, " right_and_all"]:
+    """Matched queries whose most likely class is the target's, and matched queries."""
+    image, slot = (match != UNMATCHED).nonzero(as_tuple=True)
+    chosen = prediction.class_logits[image, match[image, slot]].argmax(-1)
+    right = (chosen == targets.labels[image, slot]).sum()
+    return torch.stack([right, torch.full_like(right, len(image))])
 
 
 def _matched_masks(embeddings: Tensor, features: Tensor, image: Tensor) -> Tensor:

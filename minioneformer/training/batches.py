@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from minioneformer.structures import Batch
-from minioneformer.training.randomness import shielded_randomness
 
 
 def batches_on_device(
@@ -34,13 +33,9 @@ def batches_on_device(
     Raises:
         ValueError: If a batch is asked for that the loader does not have.
     """
-    # subtle: a loader may draw from the global generators, when it starts or for each batch; a
-    # resumed run starts it at another step, and its dropout must not notice.
-    with shielded_randomness(device):
-        batches = iter(loader_from(first))
+    batches = iter(loader_from(first))
     for number in itertools.count(first):
-        with shielded_randomness(device):
-            batch = next(batches, None)
+        batch = next(batches, None)
         if batch is None:
             raise ValueError(
                 f"loader_from({first}) ended too early, got no batch number {number}: it must go "

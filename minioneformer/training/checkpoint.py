@@ -21,7 +21,17 @@ from typing import Any
 
 import torch
 
-CONTENTS = ("step", "model", "optimizer", "random_state", "recipe", "trainer")
+CONTENTS = ("step", "model", "optimizer", "precision", "average", "recipe", "trainer")
+# What a continued run may do differently: it changes time and memory, not the result.
+MAY_CHANGE = (
+    "recipe.data.num_workers",
+    "recipe.optimization.accumulate",
+    "recipe.optimization.checkpoint_blocks",
+    "recipe.optimization.checkpoint_every",
+    "recipe.optimization.compile",
+    "recipe.optimization.keep_checkpoints",
+    "recipe.optimization.keep_every",
+)
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -46,13 +56,17 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint_????????.pt"))
 
 
-def save_checkpoint(path: Path, state: Mapping[str, Any], *, keep: int = 2) -> None:
+def save_checkpoint(
+    path: Path, state: Mapping[str, Any], *, keep: int = 2, keep_every: int | None = None
+) -> None:
     """Write a checkpoint in one atomic step, then remove all but the newest `keep`.
 
     Args:
         path: As `checkpoint_path` gives it; its folder exists.
         state: Tensors, numbers, strings, lists and dictionaries, under the names in `CONTENTS`.
-        keep: Checkpoints that stay, this one included, >= 1.
+        keep: Newest checkpoints that stay, this one included, >= 1.
+        keep_every: Those after a number of updates divisible by it stay too, but for the one
+            before the first update; None: none.
 
     Raises:
         ValueError: If `keep` is less than 1 or `state` lacks an entry.
@@ -75,7 +89,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], *, keep: int = 2) -> N
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         unfinished.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
-    _prune(path.parent, keep)
+    _prune(path.parent, keep, keep_every)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -150,6 +164,8 @@ def check_same_run(path: Path, state: Mapping[str, Any], identity: Mapping[str, 
 
 def _differences(saved: Any, now: Any, name: str) -> list[str]:
     """Where two trees of JSON values differ, as "name.key was 1, got 2"."""
+    if name in MAY_CHANGE:
+        return []
     if not (isinstance(saved, dict) and isinstance(now, dict)):
         return [] if saved == now else [f"{name} was {saved!r}, got {now!r}"]
     return [
@@ -180,10 +196,16 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _prune(folder: Path, keep: int) -> None:
+def _prune(folder: Path, keep: int, keep_every: int | None) -> None:
     """Remove old checkpoints and what killed processes left unfinished."""
-    for path in [*list_checkpoints(folder)[:-keep], *folder.glob("checkpoint_*.pt.tmp")]:
+    old = [path for path in list_checkpoints(folder)[:-keep] if not _stays(path, keep_every)]
+    for path in [*old, *folder.glob("checkpoint_*.pt.tmp")]:
         path.unlink(missing_ok=True)
+
+
+def _stays(path: Path, keep_every: int | None) -> bool:
+    step = int(path.stem.rpartition("_")[2])
+    return keep_every is not None and step > 0 and step % keep_every == 0
 
 
 def _flush_folder(folder: Path) -> None:

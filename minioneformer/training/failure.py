@@ -12,8 +12,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 REPORT_NAME = "failure.json"
+# Image ids, and what is not finite by name.
+Failure: TypeAlias = tuple[tuple[int | str, ...], dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +76,7 @@ class NonFiniteLossError(RuntimeError):
 
 def find_failure(
     batches: Sequence[tuple[tuple[int | str, ...], Mapping[str, float]]], grad_norm: float
-) -> tuple[tuple[int | str, ...], dict[str, str]] | None:
+) -> Failure | None:
     """Look for numbers that are not finite in one step.
 
     Args:
@@ -92,6 +95,22 @@ def find_failure(
         ids = tuple(one for batch_ids, _ in batches for one in batch_ids)
         return ids, {"grad_norm": str(grad_norm)}
     return None
+
+
+def join_failures(failures: Sequence[Failure | None]) -> Failure:
+    """Put the findings of all processes together.
+
+    Args:
+        failures: Of each process, as `find_failure` gave it; at least one is not None.
+
+    Returns:
+        Image ids and terms. Gradients are shared, so one process's bad loss spoils the gradient of
+        all: if any names a loss, those that only name the gradient are left out.
+    """
+    found = [failure for failure in failures if failure is not None]
+    by_loss = [failure for failure in found if "grad_norm" not in failure[1]] or found
+    ids = tuple(one for image_ids, _ in by_loss for one in image_ids)
+    return ids, {name: value for _, terms in by_loss for name, value in terms.items()}
 
 
 def _nonfinite(losses: Mapping[str, float]) -> dict[str, str]:

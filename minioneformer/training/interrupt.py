@@ -1,8 +1,10 @@
-r"""Ctrl-C that waits for the end of a training step.
+r"""Signals that wait for the end of a training step.
 
 Paper: not in OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
-Not here: what happens then (`trainer.py`), other signals.
+Ctrl-C sends SIGINT; schedulers, `kill` and `torchrun` send SIGTERM before they pull the plug.
+
+Not here: what happens then (`trainer.py`).
 """
 
 from __future__ import annotations
@@ -13,28 +15,57 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Which signal has asked the run to stop; 0 if none has."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+
+class StoppedRunError(KeyboardInterrupt):
+    """A signal has ended a run; its last checkpoint holds all that was done.
+
+    Args:
+        message: What was done and how to go on.
+        number: Of the signal.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
 
 @contextlib.contextmanager
-def defer_interrupt() -> Iterator[threading.Event]:
-    """Hold back the first Ctrl-C, so that no update is left half done.
+def defer_signals() -> Iterator[StopRequest]:
+    """Hold back the first SIGINT or SIGTERM, so that no update is left half done.
 
     Yields:
-        An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as ever. Nothing
-        is held back outside the main thread or where someone else handles Ctrl-C.
+        A request that the first signal fills in; the second acts as ever. Nothing is held back
+        outside the main thread, nor a signal that someone else handles.
     """
-    requested = threading.Event()
-    ordinary = signal.default_int_handler
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGINT) is not ordinary:
-        yield requested
-        return
+    request = StopRequest()
+    ordinary = {
+        number: signal.getsignal(number)
+        for number in SIGNALS
+        if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+    }
+    if threading.current_thread() is not threading.main_thread():
+        ordinary = {}
 
-    def request(_number: int, _frame: FrameType | None) -> None:
-        requested.set()
-        signal.signal(signal.SIGINT, ordinary)
+    def restore() -> None:
+        for number, handler in ordinary.items():
+            signal.signal(number, handler)
 
-    signal.signal(signal.SIGINT, request)
+    def remember(number: int, _frame: FrameType | None) -> None:
+        request.signal = number
+        restore()
+
+    for number in ordinary:
+        signal.signal(number, remember)
     try:
-        yield requested
+        yield request
     finally:
-        signal.signal(signal.SIGINT, ordinary)
+        restore()

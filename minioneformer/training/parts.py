@@ -15,8 +15,10 @@ from typing import Any
 import torch
 
 from minioneformer.checkpoints.image_settings import ImageSettings
+from minioneformer.checkpoints.imagenet import load_backbone
 from minioneformer.checkpoints.model_folder import TrainedModules
 from minioneformer.checkpoints.pretrained import Pretrained
+from minioneformer.config import OneFormerConfig
 from minioneformer.data.categories import class_names
 from minioneformer.data.large_scale_jitter import LargeScaleJitter
 from minioneformer.data.named import open_on_disk
@@ -25,6 +27,7 @@ from minioneformer.data.task_support import check_tasks, restrict
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.data.transforms import TrainTransform
 from minioneformer.inference.predictor import Predictor
+from minioneformer.processes import world_size
 from minioneformer.structures import TASKS, Category
 from minioneformer.text.tokenizer import BPETokenizer
 from minioneformer.training.recipe import DataRecipe, Recipe
@@ -63,25 +66,29 @@ def build_dataset(
 
 
 def build_pretrained(recipe: Recipe, categories: Sequence[Category]) -> Pretrained:
-    """A model with random weights and everything around it.
+    """A model with first weights and everything around it.
 
     Args:
-        recipe: Its seed decides the weights.
+        recipe: Its seed decides the weights, but for the backbone if that is read from a file.
         categories: The classes.
 
     Returns:
         The parts, on the CPU.
+
+    Raises:
+        FileNotFoundError: If a file of the vocabulary or of the backbone is missing.
+        ValueError: If it is broken, or of another backbone.
     """
     tokenizer = load_tokenizer(recipe.vocabulary)
-    config = dataclasses.replace(
-        recipe.model,
-        id2label=dict(enumerate(class_names(categories))),
-        num_labels=None,
-        text_encoder_vocab_size=tokenizer.vocab_size,
-        is_training=recipe.model.contrastive_weight > 0,  # nothing else reads the texts
-    )
+    config = resolve_config(recipe, categories, tokenizer)
     torch.manual_seed(recipe.optimization.seed)
-    modules = TrainedModules.from_config(config)
+    modules = TrainedModules.from_config(
+        config, checkpoint_blocks=recipe.optimization.checkpoint_blocks
+    )
+    report = None
+    if recipe.backbone_weights is not None:
+        backbone = modules.model.backbone
+        report = load_backbone(backbone, config.backbone_config, recipe.backbone_weights).tensors
     settings = ImageSettings(
         shortest_edge=recipe.data.test_shortest_edge,
         longest_edge=recipe.data.test_longest_edge,
@@ -95,6 +102,29 @@ def build_pretrained(recipe: Recipe, categories: Sequence[Category]) -> Pretrain
         tokenizer=tokenizer,
         categories=tuple(categories),
         settings=settings,
+        report=report,
+    )
+
+
+def resolve_config(
+    recipe: Recipe, categories: Sequence[Category], tokenizer: BPETokenizer
+) -> OneFormerConfig:
+    """The configuration with what data set and tokenizer decide.
+
+    Args:
+        recipe: Of a run.
+        categories: The classes.
+        tokenizer: Of prompts and texts.
+
+    Returns:
+        The configuration of the model that is trained.
+    """
+    return dataclasses.replace(
+        recipe.model,
+        id2label=dict(enumerate(class_names(categories))),
+        num_labels=None,
+        text_encoder_vocab_size=tokenizer.vocab_size,
+        is_training=recipe.model.contrastive_weight > 0,  # nothing else reads the texts
     )
 
 
@@ -139,7 +169,7 @@ def build_predictor(pretrained: Pretrained, *, class_threshold: float | None = N
 
 
 def build_stream(recipe: Recipe, pretrained: Pretrained, dataset: Any) -> TrainingStream:
-    """The batches of a run.
+    """The batches of a run: for each process as many, of one part each.
 
     Args:
         recipe: How images are changed, and how many make a batch.
@@ -151,7 +181,8 @@ def build_stream(recipe: Recipe, pretrained: Pretrained, dataset: Any) -> Traini
 
     Raises:
         ValueError: If prompts and texts would be of different lengths, a value is out of range,
-            or the labels cannot teach a task that the recipe wants.
+            the batch cannot be shared evenly among processes and parts, or the labels cannot teach
+            a task that the recipe wants.
     """
     data, config = recipe.data, pretrained.config
     if config.task_seq_len != config.text_encoder_context_length:
@@ -163,14 +194,21 @@ def build_stream(recipe: Recipe, pretrained: Pretrained, dataset: Any) -> Traini
     if data.task_probabilities is not None:
         probabilities = dict(zip(TASKS, data.task_probabilities, strict=True))
     check_tasks(probabilities, dataset.tasks, data.dataset)
+    plan = recipe.optimization
+    pieces = world_size() * plan.accumulate
+    if pieces < 1 or plan.batch_size % pieces:
+        raise ValueError(
+            "batch_size must be a multiple of processes x accumulate, got "
+            f"{plan.batch_size=}, {world_size()=}, {plan.accumulate=}."
+        )
     return TrainingStream(
         dataset=dataset,
         transform=_build_transform(data),
         categories=pretrained.categories,
         tokenizer=pretrained.tokenizer,
         num_text=config.num_text if config.contrastive_weight else None,
-        batch_size=recipe.optimization.batch_size,
-        seed=recipe.optimization.seed,
+        batch_size=plan.batch_size // pieces,
+        seed=plan.seed,
         task_probabilities=probabilities,
         text_template=data.text_template,
         context_length=config.task_seq_len,

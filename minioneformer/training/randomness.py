@@ -1,19 +1,34 @@
-r"""The state of torch's random generators: read, restored, shielded.
+r"""torch's random generators during a run: seeded anew for every step, read, restored.
 
 Paper: not in OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
-Python's and NumPy's generators are left alone: nothing in this package draws from their global
-state.
+What a step draws (dropout, points of the losses) follows from the seed, the step and the number of
+the process, so nothing of it needs to be stored: not for going on after a kill, nor with another
+number of processes. Python's and NumPy's generators are left alone: nothing in this package draws
+from their global state.
 
 Not here: what batches are made of (`data/stream.py` seeds every sample by its number).
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
+import numpy as np
 import torch
 from torch import Tensor
+
+STEP = 2  # the streams of random numbers 0 and 1 are those of data/stream.py
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Seed the generators of all devices.
+
+    Args:
+        seed: Of the run, >= 0.
+        step: Updates done before this one.
+        rank: Number of the process.
+    """
+    words = np.random.SeedSequence((seed, STEP, step, rank)).generate_state(2)
+    torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
@@ -46,13 +61,3 @@ def restore_random_state(states: dict[str, Tensor], device: torch.device) -> Non
         torch.cuda.set_rng_state(states["cuda"], device)
     if device.type == "mps" and "mps" in states:
         torch.mps.set_rng_state(states["mps"])
-
-
-def shielded_randomness(device: torch.device) -> AbstractContextManager[None]:
-    """What is drawn inside does not move the generators outside.
-
-    Args:
-        device: Of the model.
-    """
-    gpus = [] if device.type == "cpu" else [device]
-    return torch.random.fork_rng(devices=gpus, device_type=device.type if gpus else "cuda")

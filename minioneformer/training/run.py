@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from minioneformer.atomic import write_text_atomically
@@ -24,7 +25,10 @@ from minioneformer.data.categories import class_names
 from minioneformer.data.coco_json import brief_list
 from minioneformer.data.stream import TrainingStream, make_loader
 from minioneformer.inference.predictor import Predictor
+from minioneformer.layers.sync_batch_norm import synchronise_batch_norms
+from minioneformer.processes import from_main, is_main, joined_processes, rank, world_size
 from minioneformer.structures import Batch
+from minioneformer.training.checkpoint import latest_checkpoint
 from minioneformer.training.initialize import read_start, start_from
 from minioneformer.training.optimizer import build_optimizer
 from minioneformer.training.parts import (
@@ -34,11 +38,16 @@ from minioneformer.training.parts import (
     build_stream,
 )
 from minioneformer.training.recipe import Recipe
+from minioneformer.training.report import leave_report
 from minioneformer.training.schedule import Schedule
+from minioneformer.training.tensorboard import TensorBoardWriter
 from minioneformer.training.trainer import Trainer
+from minioneformer.training.update import UpdateLosses
 from minioneformer.training.validation import Validation
+from minioneformer.training.versions import record_versions
 
 MODEL_FOLDER, RECIPE = "model", "recipe.json"
+RESTART_COUNTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 EVALUATION_BATCH = 20  # generated images are all of one size
 
 
@@ -49,18 +58,23 @@ def train(
     data_root: str | Path | None = None,
     resume: bool = False,
     device: str | None = None,
+    tensorboard: bool = False,
     progress: bool | None = None,
     callbacks: Sequence[Callable[[Mapping[str, int | float]], None]] = (),
 ) -> Pretrained:
     """Train a model from a recipe and save it.
 
+    Under `torchrun` every process calls this; they share each batch, and the first one writes.
+
     Args:
         recipe: What to do.
-        folder: Of the run: `recipe.json`, `log.jsonl`, `curves.png`, checkpoints, and at the end
-            the model below `model`.
+        folder: Of the run: `recipe.json`, `versions.json`, `log.jsonl`, `curves.png`, checkpoints,
+            and at the end `report.html` and the model below `model`.
         data_root: Of the data set, if it lies on disk.
-        resume: Whether to go on with the run in `folder`.
+        resume: Whether to go on with the run in `folder`. A process that `torchrun` or Slurm has
+            started again does so unasked.
         device: None takes CUDA if there is one.
+        tensorboard: Whether to write events for TensorBoard too, into `tensorboard`.
         progress: Whether to draw a progress bar; None only on a terminal.
         callbacks: Called after each update with its log row.
 
@@ -76,27 +90,44 @@ def train(
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"a run needs a folder, got the file {str(folder)!r}.")
-    dataset, categories = build_dataset(recipe.data, "train", data_root)
-    device = device or default_device()
-    pretrained = build_pretrained(recipe, categories)
-    predictor = build_predictor(pretrained)  # refuses now the thresholds that only results need
-    if recipe.init is not None:
-        report = start_from(pretrained.modules, read_start(recipe.init), class_names(categories))
-        pretrained = dataclasses.replace(pretrained, report=report)
-    pretrained.modules.to(device)
-    # With class names and vocabulary size: a run on other classes is another run.
-    recipe = dataclasses.replace(recipe, model=pretrained.config)
-    stream = build_stream(recipe, pretrained, dataset)
-    if recipe.optimization.evaluate_every is not None:
-        validation = _build_validation(recipe, pretrained, predictor, folder, data_root)
-        callbacks = [*callbacks, validation]
-    trainer = _build_trainer(
-        recipe, pretrained, stream, folder, device, progress=progress, callbacks=callbacks
-    )
-    trainer.fit(resume=resume)
-    save_pretrained(folder / MODEL_FOLDER, pretrained)
+    with ExitStack() as at_end:
+        at_end.enter_context(joined_processes())
+        dataset, categories = build_dataset(recipe.data, "train", data_root)
+        device = device or default_device()
+        pretrained = build_pretrained(recipe, categories)
+        predictor = build_predictor(pretrained)  # refuses now thresholds that only results need
+        if recipe.init is not None:
+            start = read_start(recipe.init)
+            report = start_from(pretrained.modules, start, class_names(categories))
+            pretrained = dataclasses.replace(pretrained, report=report)
+        prepare_modules(pretrained.modules, recipe, device)
+        # With class names and vocabulary size: a run on other classes is another run.
+        recipe = dataclasses.replace(recipe, model=pretrained.config)
+        stream = build_stream(recipe, pretrained, dataset)
+        if recipe.optimization.evaluate_every is not None:
+            validation = _build_validation(recipe, pretrained, predictor, folder, data_root)
+            callbacks = [*callbacks, validation]
+        if tensorboard:
+            board = TensorBoardWriter(folder)
+            at_end.callback(board.close)
+            callbacks = [*callbacks, board]
+        trainer = build_trainer(
+            recipe, pretrained, stream, folder, device, progress=progress, callbacks=callbacks
+        )
+        again = was_started_again() and from_main(latest_checkpoint(folder)) is not None
+        trainer.fit(resume=resume or again)
+        if trainer.average is not None:
+            trainer.average.exchange()  # the mean is what is saved and returned
+        if is_main():
+            save_pretrained(folder / MODEL_FOLDER, pretrained)
     pretrained.modules.eval()
     return pretrained
+
+
+def was_started_again() -> bool:
+    """True if `torchrun` or Slurm says that this is not the first start of the process."""
+    counts = (os.environ.get(name, "0") for name in RESTART_COUNTS)
+    return any(count.isdigit() and int(count) > 0 for count in counts)
 
 
 def default_device() -> str:
@@ -104,24 +135,19 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def compute_losses(modules: TrainedModules, deep: bool, batch: Batch) -> dict[str, Tensor]:
-    """Forward pass and all weighted losses.
+def prepare_modules(modules: TrainedModules, recipe: Recipe, device: str) -> None:
+    """Move to the device; what the recipe says of the modules, other than their sizes.
 
     Args:
-        modules: Model and criterion.
-        deep: Whether the decoder's earlier predictions are supervised too.
-        batch: On the device of the modules.
-
-    Returns:
-        Losses by name.
+        modules: To change.
+        recipe: Of the run.
+        device: Of the run.
     """
-    output = modules.model(batch.images, batch.task_tokens, batch.text_tokens, auxiliary=deep)
-    return modules.criterion(
-        [*output.auxiliary, output.predictions],
-        batch.targets,
-        output.object_queries,
-        output.text_queries,
-    )
+    if recipe.optimization.sync_batch_norm:
+        synchronise_batch_norms(modules)
+    modules.to(device)
+    if recipe.optimization.compile:
+        modules.model.backbone.compile()
 
 
 def _build_validation(
@@ -151,17 +177,28 @@ def _build_validation(
 
 
 def _loader_from(
-    stream: TrainingStream, recipe: Recipe, path: Path, start: int
+    stream: TrainingStream, recipe: Recipe, path: Path, device: str, start: int
 ) -> DataLoader[Batch]:
-    """Batches from a step on; before the first one the recipe is written to `path`."""
+    """Parts from number `start` on; before the first one the recipe is written to `path`."""
     # subtle: the trainer asks for them once it has found the folder free, or the run in it the
     # same, so this never describes a run that is not there.
-    write_text_atomically(path, json.dumps(recipe.to_dict(), indent=1) + "\n")
-    end = recipe.optimization.steps * recipe.optimization.accumulate
-    return make_loader(stream, start_step=start, end_step=end, num_workers=recipe.data.num_workers)
+    plan = recipe.optimization
+    step = start // plan.accumulate
+    if is_main():
+        write_text_atomically(path, json.dumps(recipe.to_dict(), indent=1) + "\n")
+        record_versions(path.parent, step=step, device=device)
+    return make_loader(
+        stream,
+        start_step=step,
+        end_step=plan.steps,
+        parts=plan.accumulate,
+        rank=rank(),
+        processes=world_size(),
+        num_workers=recipe.data.num_workers,
+    )
 
 
-def _build_trainer(
+def build_trainer(
     recipe: Recipe,
     pretrained: Pretrained,
     stream: TrainingStream,
@@ -171,17 +208,33 @@ def _build_trainer(
     progress: bool | None,
     callbacks: Sequence[Callable[[Mapping[str, int | float]], None]],
 ) -> Trainer:
+    """The trainer of a run, with its optimizer and schedule.
+
+    Args:
+        recipe: Of the run.
+        pretrained: With its modules on the device.
+        stream: The batches.
+        folder: Of the run.
+        device: Of the run.
+        progress: As for `train`.
+        callbacks: As for `train`.
+
+    Returns:
+        The trainer; nothing is written yet.
+
+    Raises:
+        ValueError: If a number of the recipe is out of range.
+    """
     plan, modules = recipe.optimization, pretrained.modules
     return Trainer(
         model=modules,
-        compute_losses=functools.partial(
-            compute_losses, modules, pretrained.config.use_auxiliary_loss
-        ),
+        compute_losses=UpdateLosses(modules, deep=pretrained.config.use_auxiliary_loss),
         optimizer=build_optimizer(
             modules,
             base_lr=plan.base_lr,
             backbone_multiplier=plan.backbone_multiplier,
             weight_decay=plan.weight_decay,
+            decay_convnext_norms=plan.decay_convnext_norms,
         ),
         schedule=Schedule(
             name=plan.schedule,
@@ -189,15 +242,20 @@ def _build_trainer(
             milestones=plan.milestones,
             warmup_fraction=plan.warmup_fraction,
         ),
-        loader_from=functools.partial(_loader_from, stream, recipe, folder / RECIPE),
+        loader_from=functools.partial(_loader_from, stream, recipe, folder / RECIPE, device),
         total_steps=plan.steps,
         folder=folder,
         recipe=recipe.to_dict(),
+        seed=plan.seed,
         device=device,
         accumulate=plan.accumulate,
         clip_norm=plan.clip_norm,
         autocast=plan.autocast,
+        ema_decay=plan.ema_decay,
         checkpoint_every=plan.checkpoint_every,
+        keep_checkpoints=plan.keep_checkpoints,
+        keep_every=plan.keep_every,
         callbacks=callbacks,
+        at_end=functools.partial(leave_report, folder),
         progress=progress,
     )

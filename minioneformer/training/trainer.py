@@ -3,15 +3,16 @@ r"""The trainer: one visible loop that can be stopped anywhere and continued to 
 Paper: OneFormer (arXiv 2211.06220), Sec. 4.1; not drawn in Figure 2.
 
 It knows nothing of OneFormer: a model, a function that computes losses, an optimizer, batches.
-What a run is made of (weights, optimizer, random state, position in the data) lies in the last
-checkpoint or follows from the step, so a resumed run repeats the steps that were lost.
+What a run is made of (weights, optimizer, position in the data) lies in the last checkpoint or
+follows from the step, so a resumed run repeats the steps that were lost. With several processes
+all run this loop in step; the first one writes.
 
-Not here: what to train with (`recipes.py`), several processes, signals other than Ctrl-C: a
-run that is killed goes on from its last checkpoint.
+Not here: what to train with (`recipes.py`), gradients across processes (`training/update.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from minioneformer.processes import from_main, is_main, max_over_processes, rank, world_size
 from minioneformer.structures import Batch
 from minioneformer.training.batches import batches_on_device
 from minioneformer.training.checkpoint import (
@@ -36,20 +38,18 @@ from minioneformer.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from minioneformer.training.failure import FailureReport, NonFiniteLossError, find_failure
-from minioneformer.training.interrupt import defer_interrupt
-from minioneformer.training.logbook import Logbook, main_terms, summarize_terms
-from minioneformer.training.randomness import (
-    random_state,
-    restore_random_state,
-    shielded_randomness,
-)
+from minioneformer.training.failure import FailureReport, NonFiniteLossError
+from minioneformer.training.interrupt import StoppedRunError, defer_signals
+from minioneformer.training.logbook import Logbook, main_terms
+from minioneformer.training.measure import measure_update
+from minioneformer.training.memory import peak_memory
+from minioneformer.training.precision import Precision
+from minioneformer.training.randomness import seed_step
 from minioneformer.training.schedule import Schedule
+from minioneformer.training.update import PartLosses
+from minioneformer.training.weight_average import WeightAverage
 
 SECONDS_BETWEEN_PICTURES = 60.0
-
-# Image ids and loss terms of one batch.
-Computed = tuple[tuple[int | str, ...], dict[str, Tensor]]
 
 logger = logging.getLogger(__name__)
 
@@ -60,25 +60,32 @@ class Trainer:
     Args:
         model: Holds every parameter that is trained, the criterion's too (a container will do);
             already on `device`.
-        compute_losses: Weighted loss terms of a batch by name; their sum is minimised. A
-            ValueError that says "finite" is reported as a loss that is not.
+        compute_losses: Given the parts of an update, yields weighted loss terms of each; their sum
+            is minimised. The backward pass through a part is done before the next is asked for.
+            A ValueError that says "finite" is reported as a loss that is not.
         optimizer: Over parameters of `model`; its groups' learning rates are the base ones.
         schedule: Factor on them at each step.
-        loader_from: Given n, the batches from the n-th one on, to the end of the run at least.
-            Must give the same ones each time: resuming is calling it again.
+        loader_from: Given n, the parts from the n-th one on that this process trains on, to the
+            end of the run at least. Must give the same ones each time: resuming is calling it
+            again.
         total_steps: Updates to do, > 0.
-        folder: Of the run: log, curves, checkpoints. Created if need be.
+        folder: Of the run: log, curves, checkpoints. Created if need be. All processes see it.
         recipe: JSON values that describe the run; stored, and compared when resuming.
-        device: Batches are moved there.
-        accumulate: Batches per update, >= 1; see Fidelity.
+        seed: Of everything that a step draws at random, >= 0.
+        device: Parts are moved there.
+        accumulate: Parts per update, >= 1; the gradient is the mean of theirs.
         clip_norm: Gradients are scaled down to this L2 norm over all parameters; None does not
             clip. The norm before clipping is logged either way.
-        autocast: "bf16" computes the losses under bfloat16 autocast, None as the model is.
+        autocast: "bf16" or "fp16" computes the losses under autocast, None as the model is.
+        ema_decay: Of a running mean of the weights; None keeps none. See `averaged_weights`.
         checkpoint_every: Updates between checkpoints. One more is written before the first
-            update, after the last, and on Ctrl-C.
+            update, after the last, and when a signal stops the run.
         keep_checkpoints: Newest checkpoints that stay on disk, >= 1.
-        callbacks: Called after each update with its log row. They may evaluate the model: it is
-            set to training mode afterwards, and what they draw at random changes nothing.
+        keep_every: Checkpoints of steps divisible by it stay too; None: of none.
+        callbacks: Called after each update with its log row, the model having its averaged
+            weights if there are any. They may evaluate the model: it is set to training mode
+            afterwards, and what they draw at random changes nothing.
+        at_end: Called when a run that has begun ends, however it ends.
         progress: True shows a progress bar, False none, None only on a terminal.
 
     Raises:
@@ -88,36 +95,35 @@ class Trainer:
     Fidelity:
         Official code: configures clipping at 0.01, but a spent iterator makes it do nothing, so
         the published weights were trained without. It replaces NaN gradients; we stop.
-        Accumulating n batches averages their losses. That equals one n times larger batch only
-        as far as each loss is a mean over images: mask losses are normalised by the number of
-        masks in a batch, and the contrastive loss compares the images of a batch.
     """
 
     def __init__(
         self,
         *,
         model: nn.Module,
-        compute_losses: Callable[[Batch], Mapping[str, Tensor]],
+        compute_losses: Callable[[Sequence[Batch]], Iterable[PartLosses]],
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
         loader_from: Callable[[int], Iterable[Batch]],
         total_steps: int,
         folder: str | Path,
         recipe: Mapping[str, Any],
+        seed: int = 0,
         device: str | torch.device = "cpu",
         accumulate: int = 1,
         clip_norm: float | None = None,
         autocast: str | None = None,
+        ema_decay: float | None = None,
         checkpoint_every: int = 1000,
         keep_checkpoints: int = 2,
+        keep_every: int | None = None,
         callbacks: Sequence[Callable[[Mapping[str, int | float]], None]] = (),
+        at_end: Callable[[], None] = lambda: None,
         progress: bool | None = None,
     ) -> None:
-        _check_counts(total_steps, accumulate, checkpoint_every, keep_checkpoints)
+        _check_counts(total_steps, accumulate, checkpoint_every, keep_checkpoints, keep_every)
         if clip_norm is not None and clip_norm <= 0:
             raise ValueError(f"clip_norm must be > 0, or None for no clipping, got {clip_norm=}.")
-        if autocast not in (None, "bf16"):
-            raise ValueError(f"autocast must be 'bf16', or None for none, got {autocast=}.")
         schedule.multiplier(total_steps - 1)  # refuses now a run longer than its schedule
         self.model = model
         self.compute_losses = compute_losses
@@ -126,21 +132,25 @@ class Trainer:
         self.loader_from = loader_from
         self.total_steps = total_steps
         self.folder = Path(folder)
+        self.seed = seed
         self.device = torch.device(device)
         self.accumulate = accumulate
         self.clip_norm = clip_norm
-        self.autocast = autocast
+        self.precision = Precision(autocast, self.device)
+        self.average = None if ema_decay is None else WeightAverage(model, ema_decay)
         self.checkpoint_every = checkpoint_every
         self.keep_checkpoints = keep_checkpoints
+        self.keep_every = keep_every
         self.callbacks = tuple(callbacks)
+        self.at_end = at_end
         self.progress = progress
         self.logbook = Logbook(folder=self.folder)
         self.parameters = _optimized_parameters(optimizer, model)
         # What must not change between a run and its continuation, as JSON would give it back.
         settings = {
-            "accumulate": accumulate,
             "clip_norm": clip_norm,
             "autocast": autocast,
+            "ema_decay": ema_decay,
             "schedule": dataclasses.asdict(schedule),
         }
         self.identity = json.loads(json.dumps({"recipe": dict(recipe), "trainer": settings}))
@@ -161,41 +171,89 @@ class Trainer:
                 loader ends early.
             NonFiniteLossError: If a loss or the gradient is not finite; the update is not done.
             OSError: If a checkpoint cannot be written.
-            KeyboardInterrupt: After Ctrl-C, once the step is done and a checkpoint written. A
-                second Ctrl-C stops at once.
+            StoppedRunError: After Ctrl-C or SIGTERM, once the step is done and a checkpoint
+                written; a KeyboardInterrupt. A second signal stops at once.
         """
         step = self._resume() if resume else self._start()
         batches = batches_on_device(self.loader_from, step * self.accumulate, self.device)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         with ExitStack() as at_end:
-            at_end.callback(self.logbook.draw)
+            at_end.callback(self.at_end)
+            at_end.callback(self._draw)
             bar = at_end.enter_context(self._progress_bar(step))
-            interrupted = at_end.enter_context(defer_interrupt())
+            request = at_end.enter_context(defer_signals())
             while step < self.total_steps:
-                started = time.perf_counter()
-                self._set_learning_rates(step)
-                computed = self._accumulate_gradients(batches, step)
-                losses, grad_norm = self._finite_or_stop(computed, self._clip_gradients(), step)
-                self.optimizer.step()
-                self.optimizer.zero_grad(set_to_none=True)
+                row = self.update(step, batches)
                 step += 1
-
-                images = sum(len(image_ids) for image_ids, _ in computed)
-                row = self._log(step, losses, grad_norm, time.perf_counter() - started, images)
+                self._log(row)
                 bar.set_postfix(main_terms(row), refresh=False)
                 bar.update()
                 if step % self.checkpoint_every == 0 or step == self.total_steps:
                     self._save(step)
                 self._call_back(row)
-                if interrupted.is_set():
+                if number := max_over_processes(request.signal):
                     self._save(step)
-                    raise KeyboardInterrupt(f"stopped after step {step}; resume to go on.")
+                    raise StoppedRunError(f"stopped after step {step}; resume to go on.", number)
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Inside, the model has the running mean of its weights, if one is kept."""
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            yield
+
+    def update(self, step: int, batches: Iterator[Batch]) -> dict[str, int | float]:
+        """Do one update.
+
+        Args:
+            step: Updates done before.
+            batches: The parts of this one come next.
+
+        Returns:
+            Its log row.
+
+        Raises:
+            NonFiniteLossError: As `fit`.
+        """
+        started = time.perf_counter()
+        parts = list(itertools.islice(batches, self.accumulate))
+        waited = time.perf_counter() - started
+        self._set_learning_rates(step)
+        seed_step(self.seed, step, rank())  # after the loader, which may draw too
+        computed = self._accumulate_gradients(parts, step)
+        grad_norm = self._clip_gradients()
+        measured, failure = measure_update(
+            [part.image_ids for part in parts],
+            computed,
+            grad_norm,
+            may_overflow=self.precision.may_overflow(),
+        )
+        if failure is not None:
+            raise self._failure(step, *failure)
+        self._previous_grad_norm = measured.get("grad_norm")
+        self.precision.step(self.optimizer)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update()
+        seconds = time.perf_counter() - started
+        images = world_size() * sum(len(part.images) for part in parts)
+        return {
+            "step": step + 1,
+            **measured,
+            "lr": max(group["lr"] for group in self.optimizer.param_groups),
+            "lr_backbone": min(group["lr"] for group in self.optimizer.param_groups),
+            "seconds": round(seconds, 4),
+            "seconds_waiting": round(waited, 4),
+            "images_per_second": round(images / seconds, 3),
+            "memory_gib": round(peak_memory(self.device), 3),
+        }
 
     def _start(self) -> int:
         """Open the folder of a new run; returns the step to begin at."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if latest_checkpoint(self.folder) is not None or self.logbook.path.exists():
+        if is_main():
+            self.folder.mkdir(parents=True, exist_ok=True)
+        taken = latest_checkpoint(self.folder) is not None or self.logbook.path.exists()
+        if from_main(taken):
             raise ValueError(
                 f"output folder already holds a run, got {str(self.folder)!r}: resume it or "
                 f"choose another folder."
@@ -205,7 +263,7 @@ class Trainer:
 
     def _resume(self) -> int:
         """Take everything back from the newest checkpoint; returns the step to begin at."""
-        path = latest_checkpoint(self.folder)
+        path = from_main(latest_checkpoint(self.folder))
         if path is None:
             raise ValueError(f"nothing to resume in {str(self.folder)!r}: start a new run there.")
         state = load_checkpoint(path)
@@ -216,74 +274,70 @@ class Trainer:
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        restore_random_state(state["random_state"], self.device)
-        self.logbook.drop_after(state["step"])
+        self.precision.load_state_dict(state["precision"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if is_main():
+            self.logbook.drop_after(state["step"])
         logger.info("resumed after step %d from %s", state["step"], path)
         return state["step"]
 
     def _save(self, step: int) -> None:
+        if not is_main():
+            return
         state = {
             "step": step,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "random_state": random_state(self.device),
+            "precision": self.precision.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             **self.identity,
         }
         path = checkpoint_path(self.folder, step)
-        save_checkpoint(path, state, keep=self.keep_checkpoints)
+        save_checkpoint(path, state, keep=self.keep_checkpoints, keep_every=self.keep_every)
         if time.monotonic() - self._drawn_at > SECONDS_BETWEEN_PICTURES:
-            self.logbook.draw()
+            self._draw()
             self._drawn_at = time.monotonic()
+
+    def _draw(self) -> None:
+        if is_main():
+            self.logbook.draw()
 
     def _progress_bar(self, step: int) -> tqdm:
         disable = None if self.progress is None else not self.progress
-        return tqdm(initial=step, total=self.total_steps, unit="step", disable=disable)
+        return tqdm(
+            initial=step,
+            total=self.total_steps,
+            unit="step",
+            disable=disable if is_main() else True,
+        )
 
     def _set_learning_rates(self, step: int) -> None:
         multiplier = self.schedule.multiplier(step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * multiplier
 
-    def _accumulate_gradients(self, batches: Iterator[Batch], step: int) -> list[Computed]:
-        """Forward and backward; returns image ids and loss terms of each batch."""
-        computed = []
-        for batch in itertools.islice(batches, self.accumulate):
+    def _accumulate_gradients(self, parts: Sequence[Batch], step: int) -> list[PartLosses]:
+        """Forward and backward; returns loss terms of each part."""
+        computed: list[PartLosses] = []
+        losses_of_parts = iter(self.compute_losses(parts))
+        for part in parts:
             try:
-                with torch.autocast(
-                    self.device.type, torch.bfloat16, enabled=self.autocast == "bf16"
-                ):
-                    losses = self.compute_losses(batch)
+                with self.precision.autocast():
+                    losses, hits = next(losses_of_parts)
             except ValueError as error:
                 if "finite" not in str(error):
                     raise
-                raise self._failure(step, batch.image_ids, {"loss": str(error)}) from error
-            (torch.stack([*losses.values()]).sum() / self.accumulate).backward()
-            computed.append((batch.image_ids, {k: v.detach() for k, v in losses.items()}))
+                raise self._failure(step, part.image_ids, {"loss": str(error)}) from error
+            self.precision.backward(torch.stack([*losses.values()]).sum() / self.accumulate)
+            computed.append(PartLosses({k: v.detach() for k, v in losses.items()}, hits))
         return computed
 
     def _clip_gradients(self) -> Tensor:
         """Scale the gradient down to `clip_norm`; returns its norm before."""
+        self.precision.unscale(self.optimizer)
         limit = math.inf if self.clip_norm is None else self.clip_norm
         return nn.utils.clip_grad_norm_(self.parameters, limit)
-
-    def _finite_or_stop(
-        self, computed: list[Computed], grad_norm: Tensor, step: int
-    ) -> tuple[dict[str, float], float]:
-        """Mean loss terms and gradient norm as numbers, all finite."""
-        # One transfer for all of them: each would wait for the device.
-        tensors = [value for _, losses in computed for value in losses.values()]
-        *values, norm = torch.stack([t.float() for t in (*tensors, grad_norm)]).tolist()
-        remaining = iter(values)
-        read = [(ids, {name: next(remaining) for name in losses}) for ids, losses in computed]
-        failure = find_failure(read, norm)
-        if failure is not None:
-            raise self._failure(step, *failure)
-        self._previous_grad_norm = norm
-        means: dict[str, float] = {}
-        for _, losses in read:
-            for name, value in losses.items():
-                means[name] = means.get(name, 0.0) + value / self.accumulate
-        return means, norm
 
     def _failure(
         self, step: int, image_ids: tuple[int | str, ...], terms: Mapping[str, str]
@@ -292,45 +346,40 @@ class Trainer:
             step=step + 1,
             image_ids=image_ids,
             terms=terms,
-            lr=self._highest_lr(),
+            lr=max(group["lr"] for group in self.optimizer.param_groups),
             previous_grad_norm=self._previous_grad_norm,
         )
-        report.write(self.folder)
+        try:
+            report.write(self.folder)
+        except OSError as error:  # a full disk: the message of the failure says all that it holds
+            logger.warning("cannot write the report into %s: %s", self.folder, error)
         return NonFiniteLossError(report, self.folder)
 
-    def _log(
-        self, step: int, losses: Mapping[str, float], grad_norm: float, seconds: float, images: int
-    ) -> dict[str, int | float]:
-        row: dict[str, int | float] = {
-            "step": step,
-            "loss": sum(losses.values()),
-            **summarize_terms(losses),
-            "lr": self._highest_lr(),
-            "grad_norm": grad_norm,
-            "seconds": round(seconds, 4),
-            "images_per_second": round(images / seconds, 3),
-        }
-        self.logbook.write(row)
-        return row
-
-    def _highest_lr(self) -> float:
-        return max(group["lr"] for group in self.optimizer.param_groups)
+    def _log(self, row: Mapping[str, int | float]) -> None:
+        if is_main():
+            self.logbook.write(row)
 
     def _call_back(self, row: Mapping[str, int | float]) -> None:
-        with shielded_randomness(self.device):
-            for callback in self.callbacks:
-                callback(row)
         if self.callbacks:
+            with self.averaged_weights():
+                for callback in self.callbacks:
+                    callback(row)
             self.model.train()
 
 
 def _check_counts(
-    total_steps: int, accumulate: int, checkpoint_every: int, keep_checkpoints: int
+    total_steps: int,
+    accumulate: int,
+    checkpoint_every: int,
+    keep_checkpoints: int,
+    keep_every: int | None,
 ) -> None:
-    if min(total_steps, accumulate, checkpoint_every, keep_checkpoints) < 1:
+    smallest = min(total_steps, accumulate, checkpoint_every, keep_checkpoints, keep_every or 1)
+    if smallest < 1 or keep_every == 0:
         raise ValueError(
-            "total_steps, accumulate, checkpoint_every and keep_checkpoints must be >= 1, "
-            f"got {total_steps=}, {accumulate=}, {checkpoint_every=}, {keep_checkpoints=}."
+            "total_steps, accumulate, checkpoint_every, keep_checkpoints and keep_every must be "
+            f">= 1, got {total_steps=}, {accumulate=}, {checkpoint_every=}, {keep_checkpoints=}, "
+            f"{keep_every=}."
         )
 
 

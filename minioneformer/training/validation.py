@@ -2,7 +2,8 @@
 
 Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
-Nothing here changes a run: random state and mode of the model are as before.
+Nothing here changes a run: the mode of the model is as before, and every step seeds itself. With
+several processes each evaluates its share, and the first one writes.
 
 Not here: the metrics (`evaluation/`), the loop (`training/trainer.py`).
 """
@@ -14,11 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from minioneformer.checkpoints.pretrained import Pretrained, save_pretrained
 from minioneformer.evaluation.evaluator import evaluate
 from minioneformer.inference.predictor import Predictor
+from minioneformer.processes import is_main
 from minioneformer.structures import Task
 from minioneformer.visualize import draw_demo
 
@@ -82,39 +82,47 @@ class Validation:
             return
         modules = self.pretrained.modules
         was_training = modules.training
-        with torch.random.fork_rng():
-            modules.eval()
-            try:
-                figures = self._evaluate(step)
-            finally:
-                modules.train(was_training)
+        modules.eval()
+        try:
+            figures = self._evaluate()
+            if is_main():
+                self._draw_samples(step)
+        finally:
+            modules.train(was_training)
+        if is_main():
+            self._keep(step, figures)
+
+    def _keep(self, step: int, figures: Mapping[str, Any]) -> None:
+        """Note the figures, and the model if it is the best so far."""
         best = max((past[self.metric] or 0.0 for past in self._past(step)), default=-1.0)
         if (figures[self.metric] or 0.0) > best:
             save_pretrained(self.folder / BEST, self.pretrained)
         with (self.folder / EVALUATIONS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
 
-    def _evaluate(self, step: int) -> dict[str, Any]:
-        categories = self.pretrained.categories
+    def _evaluate(self) -> dict[str, Any]:
         result = evaluate(
             self.predictor,
             self.dataset,
-            categories=categories,
+            categories=self.pretrained.categories,
             tasks=self.dataset.tasks,
             batch_size=self.batch_size,
             progress=False,
         )
-        count = min(NUM_SAMPLES, len(self.dataset))
-        samples = [self.dataset[index] for index in range(count)]
-        tasks = self.dataset.tasks  # what the labels do not teach would only show noise
-        rows = [{task: self.predictor.predict(s.image, task) for task in tasks} for s in samples]
-        (self.folder / SAMPLES).mkdir(parents=True, exist_ok=True)
-        draw_demo(samples, rows, categories, path=self.folder / SAMPLES / f"step_{step:08d}.png")
         return {
             key: None if value != value else value  # nan: not defined
             for key, value in result.to_dict().items()
             if isinstance(value, int | float)
         }
+
+    def _draw_samples(self, step: int) -> None:
+        count = min(NUM_SAMPLES, len(self.dataset))
+        samples = [self.dataset[index] for index in range(count)]
+        tasks = self.dataset.tasks  # what the labels do not teach would only show noise
+        rows = [{task: self.predictor.predict(s.image, task) for task in tasks} for s in samples]
+        path = self.folder / SAMPLES / f"step_{step:08d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_demo(samples, rows, self.pretrained.categories, path=path)
 
     def _past(self, step: int) -> list[dict[str, Any]]:
         """Evaluations before this step; a resumed run may have made later ones."""

@@ -7,6 +7,7 @@ last prediction for all; the contrastive loss unweighted; `* temperature`; no cl
 of the first image for all; no gradient without objects; half precision under autocast.
 """
 
+import dataclasses
 import math
 
 import pytest
@@ -19,6 +20,7 @@ from minioneformer.losses import criterion as module
 from minioneformer.losses.contrastive import query_text_contrastive_loss
 from minioneformer.losses.criterion import Criterion
 from minioneformer.losses.matcher import pad_targets
+from minioneformer.losses.totals import LossTotals
 from minioneformer.structures import MaskPrediction, TaskTarget
 
 NUM_CLASSES = 3
@@ -201,7 +203,7 @@ def test_the_contrastive_loss_is_left_out_without_texts_queries_or_weight():
 def test_the_temperature_starts_as_given_learns_and_is_clamped():
     queries, texts = torch.randn(2, 3, 4, 6)
     weigh = criterion(temperature=0.3)
-    expected = query_text_contrastive_loss(queries, texts, 0.3)
+    expected = 0.5 * query_text_contrastive_loss(queries, texts, 0.3)  # weighted
     torch.testing.assert_close(weigh.contrast(queries, texts), expected)
     torch.testing.assert_close(weigh.log_inverse_temperature.detach().exp(), torch.tensor(1 / 0.3))
     weigh.contrast(queries, texts).backward()
@@ -209,7 +211,7 @@ def test_the_temperature_starts_as_given_learns_and_is_clamped():
     assert [name for name, _ in weigh.named_parameters()] == ["log_inverse_temperature"]
     with torch.no_grad():
         weigh.log_inverse_temperature.fill_(50.0)
-    expected = query_text_contrastive_loss(queries, texts, 0.01)  # 1 / 100
+    expected = 0.5 * query_text_contrastive_loss(queries, texts, 0.01)  # 1 / 100
     torch.testing.assert_close(weigh.contrast(queries, texts), expected)
 
 
@@ -385,30 +387,34 @@ def test_a_prediction_that_is_not_finite_is_refused():
         criterion()([prediction], [target([0, 2]), target([1])])
 
 
-def test_with_several_processes_masks_are_divided_by_their_mean_number(monkeypatch):
-    """This process has 3 masks and the other has 7: both divide by 5."""
+def test_losses_are_divided_by_the_totals_that_are_given():
+    """Of two parts with 3 and 7 masks, both divide by 5."""
     batch, targets = predictions(), [target([0, 1]), target([2])]
-    losses = criterion()
+    weigh = criterion()
     torch.manual_seed(1)
-    alone = losses(batch, targets)
-
-    def add_the_other(count: Tensor) -> None:
-        count += 7
-
-    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(module.dist, "all_reduce", add_the_other)
+    own, _ = weigh.supervise(batch, targets)
+    counted = weigh.count([targets], 4)
+    given = LossTotals(masks=5.0, class_weight=2 * counted.class_weight)
     torch.manual_seed(1)
-    shared = losses(batch, targets)
-    for name in ("loss_mask", "loss_dice"):
-        torch.testing.assert_close(shared[name], alone[name] * 3 / 5)
-    torch.testing.assert_close(shared["loss_class"], alone["loss_class"])
+    shared, _ = weigh.supervise(batch, targets, given)
+    assert counted.masks == 3
+    for name in own:
+        share = 1 / 2 if "class" in name else 3 / 5
+        torch.testing.assert_close(shared[name], own[name] * share, msg=name)
 
 
-def test_a_process_without_masks_divides_by_the_others_and_never_by_less_than_one(monkeypatch):
-    counts = iter([0.4, 6.0])  # as they come back, summed over two processes
-    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(module.dist, "all_reduce", lambda count: count.fill_(next(counts)))
-    assert module._mean_num_masks([target([])], torch.device("cpu")) == 1
-    assert module._mean_num_masks([target([])], torch.device("cpu")) == 3
+def test_hits_are_the_matched_queries_with_the_right_class():
+    batch, targets = predictions(), [target([0, 0]), target([2])]
+    weigh = criterion()
+    logits = batch[-1].class_logits
+    for label, hits in ((0, 2), (1, 0), (2, 1), (NUM_CLASSES, 0)):
+        chosen = torch.zeros_like(logits)
+        chosen[..., label] = 50.0
+        sure = dataclasses.replace(batch[-1], class_logits=chosen)
+        _, counted = weigh.supervise([*batch[:-1], sure], targets)
+        assert counted.tolist() == [hits, 3]
+
+
+def test_without_objects_nothing_is_matched():
+    _, counted = criterion().supervise(predictions(), [target([]), target([])])
+    assert counted.tolist() == [0, 0]

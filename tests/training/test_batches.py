@@ -38,13 +38,6 @@ def test_batches_come_from_the_first_number_on():
     assert [next(batches).image_ids for _ in range(3)] == [(3,), (4,), (5,)]
 
 
-def test_a_loader_that_draws_does_not_move_the_generator():
-    before = torch.get_rng_state()
-    batches = batches_on_device(loader_from, 0, torch.device("cpu"))
-    next(batches), next(batches)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_asking_for_a_batch_too_many_says_which():
     batches = batches_on_device(loader_from, 5, torch.device("cpu"))
     next(batches)

@@ -22,7 +22,8 @@ def make_state(step):
         "step": step,
         "model": {"weight": torch.arange(600.0).view(20, 30) + step},
         "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1}]},
-        "random_state": {"cpu": torch.get_rng_state()},
+        "precision": {},
+        "average": {"updates": step, "means": {"weight": torch.full((2,), 0.5)}},
         "recipe": {"name": "tiny", "sizes": [5, 7], "nothing": None},
         "trainer": {"accumulate": 1},
     }
@@ -41,7 +42,8 @@ def test_what_is_saved_is_loaded(run):
     expected = make_state(3)
     assert state.keys() == expected.keys()
     assert torch.equal(state["model"]["weight"], expected["model"]["weight"])
-    assert torch.equal(state["random_state"]["cpu"], expected["random_state"]["cpu"])
+    means = (state["average"]["means"]["weight"], expected["average"]["means"]["weight"])
+    assert torch.equal(*means)
     assert state["optimizer"]["param_groups"] == [{"lr": 0.1}]
     assert (state["step"], state["recipe"]) == (3, expected["recipe"])
 

@@ -2,39 +2,57 @@ import signal
 
 import pytest
 
-from minioneformer.training.interrupt import defer_interrupt
+from minioneformer.training.interrupt import defer_signals
 
 pytestmark = pytest.mark.usefixtures("interruptible")
 
 
-def test_the_first_ctrl_c_is_held_back_and_the_second_is_not():
-    with defer_interrupt() as requested:
-        assert not requested.is_set()
-        signal.raise_signal(signal.SIGINT)
-        assert requested.is_set()
+@pytest.fixture(autouse=True)
+def ordinary_termination():
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_held_back_and_remembered(number):
+    ordinary = signal.getsignal(number)
+    with defer_signals() as request:
+        assert request.signal == 0
+        signal.raise_signal(number)
+        assert request.signal == number
+        assert signal.getsignal(number) == ordinary
+    assert signal.getsignal(number) == ordinary
+
+
+def test_a_second_ctrl_c_is_not_held_back():
+    with defer_signals():
+        signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_ctrl_c_is_ordinary_again_after_an_error():
-    with pytest.raises(RuntimeError, match="broken"), defer_interrupt():
+def test_signals_are_ordinary_again_after_an_error():
+    with pytest.raises(RuntimeError, match="broken"), defer_signals():
         raise RuntimeError("broken")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_where_someone_else_handles_ctrl_c_nothing_is_changed():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_where_someone_else_handles_a_signal_nothing_is_changed(number):
     seen = []
 
     def other(number, frame):
         seen.append(number)
 
-    signal.signal(signal.SIGINT, other)
+    before = signal.signal(number, other)
     try:
-        with defer_interrupt() as requested:
-            signal.raise_signal(signal.SIGINT)
-        assert seen == [signal.SIGINT] and not requested.is_set()
-        assert signal.getsignal(signal.SIGINT) is other
+        with defer_signals() as request:
+            signal.raise_signal(number)
+        assert seen == [number] and request.signal == 0
+        assert signal.getsignal(number) is other
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(number, before)

@@ -4,7 +4,7 @@ import torch
 from minioneformer.training.randomness import (
     random_state,
     restore_random_state,
-    shielded_randomness,
+    seed_step,
 )
 
 CPU = torch.device("cpu")
@@ -25,22 +25,27 @@ def test_the_state_is_a_copy():
     assert torch.equal(states["cpu"], kept)
 
 
-def test_what_is_drawn_inside_does_not_move_the_generator():
-    before = torch.get_rng_state()
-    with shielded_randomness(CPU):
-        torch.rand(7)
-        torch.manual_seed(5)
-    assert torch.equal(torch.get_rng_state(), before)
+def test_a_step_draws_the_same_whatever_was_drawn_before():
+    seed_step(3, 7, 0)
+    first = torch.rand(5)
+    torch.rand(11)
+    seed_step(3, 7, 0)
+    assert torch.equal(torch.rand(5), first)
+
+
+def test_seed_step_and_process_all_count():
+    drawn = set()
+    for seed, step, rank in [(3, 7, 0), (4, 7, 0), (3, 8, 0), (3, 7, 1), (7, 3, 0), (2**62, 7, 0)]:
+        seed_step(seed, step, rank)
+        drawn.add(torch.rand(()).item())
+    assert len(drawn) == 6
 
 
 @pytest.mark.gpu
-def test_the_same_holds_on_a_gpu():
+def test_a_gpu_is_seeded_too():
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    device = torch.device("cuda")
-    states = random_state(device)
-    with shielded_randomness(device):
-        torch.rand(7, device=device)
-    first = torch.rand(5, device=device)
-    restore_random_state(states, device)
-    assert torch.equal(torch.rand(5, device=device), first)
+    seed_step(3, 7, 0)
+    first = torch.rand(5, device="cuda")
+    seed_step(3, 7, 0)
+    assert torch.equal(torch.rand(5, device="cuda"), first)

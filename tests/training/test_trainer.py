@@ -1,4 +1,4 @@
-"""Mutants that must fail: random state not saved, loader restarted at 0, accumulation not divided,
+"""Mutants that must fail: steps not seeded, loader restarted at 0, accumulation not divided,
 learning rate set after the step, log kept on resume, update done before the check.
 
 Run as a script (`python test_trainer.py FOLDER`) this file is a slow run, to be killed.
@@ -24,6 +24,7 @@ from minioneformer.training.failure import NonFiniteLossError
 from minioneformer.training.optimizer import build_optimizer
 from minioneformer.training.schedule import Schedule
 from minioneformer.training.trainer import Trainer
+from minioneformer.training.update import PartLosses
 
 
 class TinyModel(nn.Module):
@@ -78,12 +79,17 @@ def tiny_losses(model):
     return compute_losses
 
 
+def in_parts(compute_losses):
+    """Losses of an update from those of one batch."""
+    return lambda parts: (PartLosses(compute_losses(part)) for part in parts)
+
+
 def make_trainer(folder, *, losses=tiny_losses, **changes):
     torch.manual_seed(3)
     model = TinyModel()
     options = {
         "model": model,
-        "compute_losses": losses(model),
+        "compute_losses": in_parts(losses(model)),
         "optimizer": build_optimizer(model, base_lr=0.01),
         "schedule": Schedule(total_steps=9),
         "loader_from": rude_loader_from,
@@ -200,10 +206,13 @@ def test_each_step_logs_terms_learning_rate_norm_and_speed(whole_run):
         "loss",
         "loss_mask",
         "auxiliary_loss_mask",
-        "lr",
         "grad_norm",
+        "lr",
+        "lr_backbone",
         "seconds",
+        "seconds_waiting",
         "images_per_second",
+        "memory_gib",
     ]
     assert row["loss"] == pytest.approx(row["loss_mask"] + row["auxiliary_loss_mask"])
     assert row["lr"] == pytest.approx(0.01 * (5 / 9) ** 0.9)  # four of nine updates are done
@@ -513,7 +522,7 @@ def test_resuming_nothing_is_refused(tmp_path):
     [
         ({"recipe": {"name": "tiny", "data": {"seed": 4}}}, "recipe.data.seed was 3, got 4"),
         ({"recipe": {"name": "tiny"}}, r"recipe.data was \{'seed': 3\}, got None"),
-        ({"accumulate": 2}, "trainer.accumulate was 1, got 2"),
+        ({"ema_decay": 0.9}, "trainer.ema_decay was None, got 0.9"),
         ({"clip_norm": 0.1}, "trainer.clip_norm was None, got 0.1"),
         ({"schedule": Schedule(total_steps=11)}, "trainer.schedule.total_steps was 9, got 11"),
     ],
@@ -542,8 +551,10 @@ def test_a_loader_that_ends_early_is_refused(tmp_path, no_pictures):
         ({"accumulate": 0}, "accumulate=0"),
         ({"checkpoint_every": 0}, "checkpoint_every=0"),
         ({"keep_checkpoints": 0}, "keep_checkpoints=0"),
+        ({"keep_every": 0}, "keep_every=0"),
+        ({"ema_decay": 1.0}, "ema_decay must be inside .*, got decay=1.0"),
         ({"clip_norm": 0.0}, "got clip_norm=0.0"),
-        ({"autocast": "fp8"}, "got autocast='fp8'"),
+        ({"autocast": "fp8"}, "autocast must be .*got 'fp8'"),
         ({"total_steps": 11}, "got step=10, total_steps=9"),
     ],
 )
