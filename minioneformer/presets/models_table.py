@@ -46,8 +46,19 @@ def models_table(
         the spaces that align it.
     """
     models = published_models() if models is None else models
-    rows = [HEADER, *(_cells(model, with_links) for model in models)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    return aligned_table([HEADER, *(_cells(model, with_links) for model in models)])
+
+
+def aligned_table(rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table with aligned columns.
+
+    Args:
+        rows: Of cells, all of one length; the first is the header.
+
+    Returns:
+        The lines, without a newline at the end.
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [_line(row, widths) for row in rows]
     lines.insert(1, _line(["-" * width for width in widths], widths))
     return "\n".join(lines)

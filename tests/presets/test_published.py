@@ -208,3 +208,33 @@ def test_an_unknown_model_is_refused_with_near_matches():
         published_model("coco_swin_larg")
     with pytest.raises(ValueError, match=r"got name='zzz'\. Known: ade20k_resnet50"):
         published_model("zzz")
+
+
+def test_runs_on_larger_gpus_are_those_of_the_official_list():
+    hardware = {model.name: model.hardware for model in published_models()}
+    assert set(hardware.values()) == {"8 x A100 80 GB", "8 x A6000 48 GB"}
+    assert {name for name, gpus in hardware.items() if gpus == "8 x A100 80 GB"} == {
+        "ade20k_swin_large_896",
+        "ade20k_dinat_large_896",
+        "ade20k_convnext_xlarge",
+        "cityscapes_convnext_xlarge",
+        "cityscapes_convnext_xlarge_mapillary_pretrained",
+        "mapillary_vistas_convnext_xlarge_for_cityscapes",
+        "coco_swin_large",
+        "coco_dinat_large",
+    }
+
+
+def test_a_model_knows_the_images_it_was_trained_on():
+    images = {model.dataset: model.train_images for model in published_models()}
+    assert images == {
+        "ade20k": 20_210,
+        "cityscapes": 2_975,
+        "coco": 118_287,
+        "mapillary_vistas": 18_000,
+    }
+    only_to_start_from = {model.name for model in published_models() if model.is_pretraining}
+    assert only_to_start_from == {
+        "mapillary_vistas_convnext_large_for_cityscapes",
+        "mapillary_vistas_convnext_xlarge_for_cityscapes",
+    }
