@@ -31,6 +31,17 @@ def test_each_process_sees_the_values_of_all_in_the_order_of_ranks(in_processes)
     assert answers == [(i, gathered, "from 0", 3, i == 0, True) for i in range(3)]
 
 
+def test_processes_of_the_tests_can_go_backwards_whatever_was_run_before(in_processes):
+    def slope():
+        x = torch.tensor(float(processes.rank()), requires_grad=True)
+        (x * x).backward()
+        return x.grad.item()
+
+    torch.export.export(torch.nn.Linear(3, 2), (torch.zeros(5, 3),))
+    slope()
+    assert in_processes(slope, 2) == [0.0, 2.0]
+
+
 def test_the_environment_of_torchrun_makes_a_group_that_is_left_at_the_end(
     monkeypatch, unused_port
 ):
