@@ -1,4 +1,4 @@
-"""Two steps of a recipe on generated images: will it run here, how long, in how much memory?
+"""Two steps of a recipe on generated images: how long they take here, and how much memory.
 
 Paper: OneFormer (arXiv 2211.06220), Sec. 4.1; not drawn in Figure 2.
 

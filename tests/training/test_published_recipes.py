@@ -9,7 +9,12 @@ import dataclasses
 import pytest
 
 from minioneformer.config import ConvNextConfig, DinatConfig, ResNetConfig, SwinConfig
+from minioneformer.data.categories import load_catalog
+from minioneformer.data.coco_writer import write_coco_panoptic
+from minioneformer.data.miniature import TOY_LABELS
+from minioneformer.data.toy import ToyPanoptic
 from minioneformer.presets.published import published_models
+from minioneformer.training.parts import build_dataset
 from minioneformer.training.published_recipes import (
     CONFIGURED_CLIP_NORM,
     MILESTONES_100_EPOCHS,
@@ -260,6 +265,21 @@ def test_swin_large_on_coco_has_the_milestone_of_its_released_file():
     assert meant.optimization == dataclasses.replace(
         recipe_named("coco_dinat_large").optimization, autocast=None
     )
+
+
+def test_images_of_coco_without_an_object_are_kept(tmp_path):
+    samples = []
+    for scene in ToyPanoptic(length=2, max_objects=0):
+        labels = [TOY_LABELS["coco"][s.label] for s in scene.segments]
+        relabeled = [
+            dataclasses.replace(s, label=label)
+            for s, label in zip(scene.segments, labels, strict=True)
+        ]
+        samples.append(dataclasses.replace(scene, segments=tuple(relabeled)))
+    write_coco_panoptic(samples, load_catalog("coco"), tmp_path, name="train2017")
+    files, categories = build_dataset(recipe_named("coco_resnet50").data, "train", tmp_path)
+    assert len(files) == 2
+    assert not any(categories[s.label].is_thing for sample in files for s in sample.segments)
 
 
 def test_the_other_readings_are_one_setting_away():
