@@ -10,6 +10,8 @@ from collections import Counter
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
 from minioneformer.data.large_scale_jitter import LargeScaleJitter
@@ -227,3 +229,44 @@ def test_there_is_no_step_before_the_first(make_stream):
 def test_a_stretch_that_does_not_exist_is_refused(make_stream, start, end):
     with pytest.raises(ValueError, match=f"got start_step={start}, end_step={end}"):
         make_loader(make_stream(), start_step=start, end_step=end)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # it makes a new stream each time
+)
+@given(
+    parts=st.integers(1, 3),
+    processes=st.integers(1, 4),
+    start=st.integers(0, 5),
+    steps=st.integers(0, 4),
+)
+def test_however_a_step_is_cut_its_images_are_the_same_and_none_comes_twice(
+    make_stream, parts, processes, start, steps
+):
+    size = 2
+    whole = make_stream(length=1000, batch_size=size * parts * processes)
+    pieces = make_stream(length=1000, batch_size=size)
+    shares = [
+        list(
+            make_loader(
+                pieces,
+                start_step=start,
+                end_step=start + steps,
+                parts=parts,
+                rank=rank,
+                processes=processes,
+            )
+        )
+        for rank in range(processes)
+    ]
+    assert all(len(share) == steps * parts for share in shares)
+    for step in range(steps):
+        ids = [
+            image_id
+            for share in shares
+            for batch in share[step * parts : (step + 1) * parts]
+            for image_id in batch.image_ids
+        ]
+        assert tuple(ids) == whole[start + step].image_ids

@@ -1,7 +1,12 @@
 """Mutants that must fail: write in place, keep one too many, skip the checksum, allow pickles."""
 
+import itertools
+import multiprocessing
 import os
 import pickle
+import sys
+import time
+import warnings
 
 import pytest
 import torch
@@ -189,3 +194,38 @@ def test_each_changed_value_is_named(tmp_path):
     message = r"recipe.a was 1, got 2; recipe.deep.b was \[1, 2\], got \[1, 3\]; trainer.n was None"
     with pytest.raises(ValueError, match=message):
         check_same_run(tmp_path, state, other)
+
+
+def save_for_ever(folder, ready):
+    """Checkpoints of 4 MB, one after the other."""
+    ballast = torch.arange(1_000_000, dtype=torch.float32)
+    for step in itertools.count(1):
+        state = make_state(step) | {"model": {"ballast": ballast + step}}
+        save_checkpoint(checkpoint_path(folder, step), state)
+        ready.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, safe on Linux only")
+def test_killed_at_any_moment_of_saving_a_whole_checkpoint_is_there(tmp_path):
+    """50 kills by the system, spread over the time that saving takes."""
+    context = multiprocessing.get_context("fork")
+    unfinished = 0
+    for number in range(50):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        ready = context.Event()
+        with warnings.catch_warnings():  # of Python 3.12: threads do not survive a fork
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = context.Process(target=save_for_ever, args=(folder, ready))
+            process.start()
+        assert ready.wait(30)
+        time.sleep(0.001 * number)
+        process.kill()
+        process.join()
+        unfinished += bool(list(folder.glob("*.tmp")))
+        latest = latest_checkpoint(folder)
+        state = load_checkpoint(latest)
+        assert state["model"]["ballast"][0] == state["step"]
+        save_checkpoint(checkpoint_path(folder, 99999), make_state(99999), keep=1)
+        assert [path.name for path in folder.iterdir()] == ["checkpoint_00099999.pt"]
+    assert unfinished >= 5, "hardly a kill fell into the writing of a file"

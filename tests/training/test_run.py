@@ -16,10 +16,12 @@ import pytest
 import torch
 
 from minioneformer.checkpoints.pretrained import load_pretrained
+from minioneformer.data.coco_writer import write_coco_panoptic
 from minioneformer.data.large_scale_jitter import LargeScaleJitter
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.evaluation.evaluator import evaluate
 from minioneformer.text.tokenizer import BPETokenizer
+from minioneformer.training.checkpoint import latest_checkpoint, load_checkpoint
 from minioneformer.training.initialize import take_over
 from minioneformer.training.parts import (
     build_dataset,
@@ -29,7 +31,7 @@ from minioneformer.training.parts import (
     load_tokenizer,
 )
 from minioneformer.training.recipes import override, recipe_named, toy
-from minioneformer.training.run import train
+from minioneformer.training.run import prepare_modules, train
 from minioneformer.training.update import UpdateLosses
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +65,7 @@ TINY = (
 KILLED_RUN = """
 import json, os, signal, sys
 from minioneformer.training.recipes import override, toy
-from minioneformer.training.run import train
+from minioneformer.training.run import prepare_modules, train
 folder, step, settings = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 def kill(row):
     if row["step"] == step:
@@ -336,3 +338,101 @@ def test_the_augmentation_of_coco_can_be_chosen():
     for wrong in ("data.crop_size=None", "data.color_augmentation=True"):
         with pytest.raises(ValueError, match="large_scale_jitter needs a crop_size and takes no"):
             override(recipe, [wrong])
+
+
+def test_a_process_that_was_started_again_goes_on_unasked(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    recipe = tiny()
+
+    class FirstLifeError(Exception):
+        pass
+
+    def end(row):
+        if row["step"] == 3:
+            raise FirstLifeError
+
+    with pytest.raises(FirstLifeError):  # started again before there was a checkpoint: from 0
+        run(recipe, tmp_path / "run", callbacks=(end,))
+    run(recipe, tmp_path / "run")
+    assert weights_of(tmp_path / "run") == weights_of(finished)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    with pytest.raises(ValueError, match="already holds a run"):
+        run(recipe, tmp_path / "run")
+
+
+def test_the_saved_model_is_the_running_mean_if_one_is_kept(finished, tmp_path):
+    trained = run(tiny("optimization.ema_decay=0.5"), tmp_path)
+    assert weights_of(tmp_path) != weights_of(finished)
+    last = load_checkpoint(latest_checkpoint(tmp_path))
+    for name, parameter in trained.modules.named_parameters():
+        assert torch.equal(parameter, last["average"]["means"][name]), name
+
+
+def test_two_processes_train_and_evaluate_and_one_goes_on(tmp_path, in_processes):
+    recipe = tiny("optimization.steps=2", "optimization.evaluate_every=2", "data.val_images=3")
+
+    def share():
+        trained = run(recipe, tmp_path / "run")
+        return {name: weight.numpy() for name, weight in trained.modules.state_dict().items()}
+
+    first, second = in_processes(share, 2)
+    for name, weight in first.items():
+        assert (weight == second[name]).all(), name
+    assert "pq" in json.loads((tmp_path / "run" / "evaluations.jsonl").read_text())
+    run(recipe, tmp_path / "run", resume=True)
+    log = tmp_path / "run" / "log.jsonl"
+    steps = [json.loads(x)["step"] for x in log.read_text().splitlines()]
+    assert steps == [1, 2]
+
+
+def test_a_run_may_go_on_in_other_parts_and_processes(tmp_path, in_processes):
+    recipe = tiny("optimization.batch_size=4")
+
+    class StopError(Exception):
+        pass
+
+    def stop(row):
+        if row["step"] == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run(recipe, tmp_path / "run", callbacks=(stop,))
+    parts = tiny("optimization.batch_size=4", "optimization.accumulate=2")
+    in_processes(lambda: run(parts, tmp_path / "run", resume=True) and None, 2)
+    rows = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [1, 2, 3, 4]
+    assert (tmp_path / "run" / "model").is_dir()
+
+
+@pytest.mark.parametrize(("batch", "parts"), [(4, 3), (3, 2), (2, 4)])
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(tmp_path, batch, parts):
+    recipe = tiny(f"optimization.batch_size={batch}", f"optimization.accumulate={parts}")
+    with pytest.raises(ValueError, match="batch_size must be a multiple of processes x accumulate"):
+        run(recipe, tmp_path)
+
+
+def test_compiling_changes_no_name_in_a_checkpoint():
+    recipe = tiny("optimization.compile=True")
+    _, categories = build_dataset(recipe.data, "train", None)
+    modules = build_pretrained(recipe, categories).modules
+    names = list(modules.state_dict())
+    prepare_modules(modules, recipe, "cpu")
+    assert modules.model.backbone._compiled_call_impl is not None
+    assert list(modules.state_dict()) == names
+
+
+def test_vanished_data_stop_the_run_by_name_and_leave_its_checkpoint_whole(tmp_path):
+    toys = ToyPanoptic(size=(24, 40), length=9)
+    for split in ("train", "val"):
+        samples = (toys[index] for index in range(9))
+        write_coco_panoptic(samples, toys.categories, tmp_path / "data", name=split)
+    settings = ("data.dataset=coco_panoptic", "optimization.steps=50")
+
+    def remove(row):
+        if row["step"] == 2:
+            for image in (tmp_path / "data").rglob("*.png"):
+                image.unlink()
+
+    with pytest.raises(FileNotFoundError, match=r"\.png"):
+        run(tiny(*settings), tmp_path / "run", data_root=tmp_path / "data", callbacks=(remove,))
+    assert load_checkpoint(latest_checkpoint(tmp_path / "run"))["step"] == 2

@@ -17,11 +17,13 @@ import pytest
 import torch
 from torch import nn
 
+from minioneformer.processes import rank
 from minioneformer.structures import Batch, TaskTarget
 from minioneformer.training import trainer as trainer_module
 from minioneformer.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint
 from minioneformer.training.failure import NonFiniteLossError
 from minioneformer.training.optimizer import build_optimizer
+from minioneformer.training.randomness import seed_step
 from minioneformer.training.schedule import Schedule
 from minioneformer.training.trainer import Trainer
 from minioneformer.training.update import PartLosses
@@ -342,6 +344,110 @@ def test_checkpoints_lie_at_start_interval_and_end_and_the_last_ones_stay(whole_
     assert steps == [0, 4, 8, 9]
 
 
+def test_checkpoints_of_chosen_steps_stay_for_good(tmp_path, no_pictures):
+    make_trainer(tmp_path, checkpoint_every=1, keep_checkpoints=1, keep_every=4).fit()
+    steps = [load_checkpoint(path)["step"] for path in list_checkpoints(tmp_path)]
+    assert steps == [4, 8, 9]
+
+
+def test_a_running_mean_of_the_weights_survives_a_kill_and_is_what_callbacks_see(
+    tmp_path, no_pictures
+):
+    seen = []
+    whole = make_trainer(tmp_path / "whole", ema_decay=0.5)
+    whole.callbacks = (lambda row: seen.append(whole.model.head.weight.detach().clone()),)
+    whole.fit()
+    assert torch.equal(whole.average.means[-2], seen[-1])
+    assert not torch.equal(whole.model.head.weight, seen[-1])
+    with pytest.raises(KilledError):
+        make_trainer(tmp_path / "killed", ema_decay=0.5, callbacks=[kill_at(6)]).fit()
+    resumed = make_trainer(tmp_path / "killed", ema_decay=0.5)
+    resumed.fit(resume=True)
+    for mine, theirs in zip(resumed.average.means, whole.average.means, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_with_float16_an_update_that_overflows_is_left_out_and_the_run_goes_on(
+    tmp_path, no_pictures
+):
+    trainer = make_trainer(
+        tmp_path, autocast="fp16", losses=poisoned(3, with_huge_gradient), total_steps=5
+    )
+    trainer.fit()
+    rows = log_rows(tmp_path)
+    assert len(rows) == 5
+    assert "grad_norm" not in rows[2] and "grad_norm" in rows[4]
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
+
+
+def with_huge_gradient(terms):
+    """A slope that float32 holds, but not times the loss scale of float16."""
+    mask = terms["loss_mask"]
+    return terms | {"loss_steep": 1e37 * (mask - mask.detach())}
+
+
+def test_processes_share_the_steps_and_one_writes(tmp_path, no_pictures, in_processes):
+    def share():
+        trainer = make_trainer(
+            tmp_path / "run",
+            total_steps=3,
+            loader_from=lambda first: (make_batch(2 * n + rank()) for n in range(first, 9)),
+        )
+        trainer.fit()
+        return log_rows(tmp_path / "run"), trainer.logbook.path.stat().st_size
+
+    first, second = in_processes(share, 2)
+    assert first == second
+    rows, _ = first
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    alone = tiny_losses(make_trainer(tmp_path / "alone").model.train())
+    expected = []
+    for number in (0, 1):
+        seed_step(0, 0, number)
+        expected.append(alone(make_batch(number))["loss_mask"].item())
+    assert rows[0]["loss_mask"] == pytest.approx(sum(expected) / 2)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_signal_to_one_process_stops_all_of_them_at_the_same_step(
+    tmp_path, no_pictures, in_processes
+):
+    def share():
+        def interrupted(terms):
+            if rank() == 1:
+                signal.raise_signal(signal.SIGTERM)
+            return terms
+
+        trainer = make_trainer(tmp_path / "run", losses=poisoned(6, interrupted))
+        try:
+            trainer.fit()
+        except KeyboardInterrupt as stop:
+            return str(stop), stop.number
+        return "was not stopped"
+
+    assert in_processes(share, 2) == [("stopped after step 6; resume to go on.", 15)] * 2
+    assert latest_checkpoint(tmp_path / "run").name == "checkpoint_00000006.pt"
+
+
+def test_a_bad_number_in_one_process_stops_all_of_them_and_names_its_images(
+    tmp_path, no_pictures, in_processes
+):
+    def share():
+        trainer = make_trainer(
+            tmp_path / "run",
+            losses=poisoned(2, with_nan) if rank() else tiny_losses,
+            loader_from=lambda first: (make_batch(2 * n + rank()) for n in range(first, 9)),
+        )
+        try:
+            trainer.fit()
+        except NonFiniteLossError as error:
+            return error.report.image_ids, dict(error.report.terms)
+        return "was not stopped"
+
+    found = (("image-3-0", "image-3-1"), {"loss_mask_0": "nan"})
+    assert in_processes(share, 2) == [found, found]
+
+
 def test_the_checkpoint_holds_the_recipe(whole_run):
     state = load_checkpoint(latest_checkpoint(whole_run.folder))
     assert state["recipe"] == {"name": "tiny", "data": {"seed": 3}}
@@ -461,14 +567,16 @@ def test_another_error_in_the_losses_stays_itself(tmp_path, no_pictures):
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_finishes_the_step_writes_a_checkpoint_and_stops(whole_run, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_writes_a_checkpoint_and_stops(whole_run, tmp_path, number):
     def interrupted(terms):
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         return terms
 
     trainer = make_trainer(tmp_path / "stopped", losses=poisoned(6, interrupted))
-    with pytest.raises(KeyboardInterrupt, match="stopped after step 6; resume to go on"):
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 6; resume to go on") as caught:
         trainer.fit()
+    assert caught.value.number == number
     assert latest_checkpoint(tmp_path / "stopped").name == "checkpoint_00000006.pt"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = make_trainer(tmp_path / "stopped")
