@@ -182,7 +182,8 @@ def test_one_two_and_three_processes_give_identical_figures(in_processes, batch_
 
 def test_only_the_first_process_draws_progress(in_processes, capfd):
     def measure():
-        evaluate(Oracle(), SAMPLES, categories=CLASSES, tasks=("semantic",), progress=True)
+        options = dict(tasks=("semantic",), batch_size=1, progress=True)
+        evaluate(Oracle(), SAMPLES, categories=CLASSES, **options)
         return rank()
 
     assert in_processes(measure, 2) == [0, 1]
