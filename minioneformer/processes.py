@@ -12,6 +12,7 @@ Not here: splitting images or batches among the processes (`evaluation/evaluator
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -22,6 +23,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
+logger = logging.getLogger(__name__)
 PATIENCE = timedelta(hours=1)  # shares of an evaluation may end far apart
 Value = TypeVar("Value")
 
@@ -145,11 +147,40 @@ def joined_processes() -> Iterator[None]:
     if torch.cuda.is_available():
         _take_gpu(int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    store = _store_of_this_start()
+    if store is None:
+        dist.init_process_group(backend, timeout=PATIENCE)
+    else:
+        here, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        dist.init_process_group(backend, store=store, rank=here, world_size=count, timeout=PATIENCE)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _store_of_this_start() -> dist.Store | None:
+    """Where the processes find each other, if it must not be torch's choice.
+
+    subtle: `torchrun` keeps one store over all starts of its workers, with the addresses of dead
+    ones in it: a second start waits for those until it gives up. On one machine the number of the
+    start keeps them apart. Several machines count their starts each for itself; they need a new
+    store.
+    """
+    environment = os.environ
+    if environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    if environment.get("GROUP_WORLD_SIZE", "1") != "1":
+        if environment.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0" and environment["RANK"] == "0":
+            logger.warning(
+                "torchrun may start the processes of several machines again, and they would not "
+                "find each other: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 on every machine."
+            )
+        return None
+    store = dist.TCPStore(
+        environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), timeout=PATIENCE
+    )
+    return dist.PrefixStore(f"start_{environment['TORCHELASTIC_RESTART_COUNT']}", store)
 
 
 def _take_gpu(local_rank: int, num_gpus: int) -> None:

@@ -75,3 +75,74 @@ def unused_port():
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         return chosen.getsockname()[1]
+
+
+@pytest.fixture
+def torchrun(monkeypatch, unused_port):
+    """What torchrun's workers find in their environment, and the store that it keeps for them."""
+    environment = {
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_MAX_RESTARTS": "3",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+        "GROUP_WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(unused_port),
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return dist.TCPStore("127.0.0.1", unused_port, is_master=True)
+
+
+def test_processes_that_are_started_again_do_not_wait_for_the_dead(torchrun, monkeypatch):
+    processes._store_of_this_start().set("address of rank 1", "nobody lives here")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert not processes._store_of_this_start().check(["address of rank 1"])
+    with processes.joined_processes():
+        assert processes.gather_objects("here") == ["here"]
+
+
+@pytest.mark.parametrize(("restarts", "warned"), [("3", True), ("0", False)])
+def test_on_several_machines_that_may_start_again_the_way_out_is_named(
+    torchrun, monkeypatch, caplog, restarts, warned
+):
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
+    assert processes._store_of_this_start() is None
+    assert ("TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in caplog.text) is warned
+
+
+def test_without_torchruns_store_torch_chooses(torchrun, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    assert processes._store_of_this_start() is None
+
+
+def test_means_and_maxima_are_over_all_processes(in_processes):
+    def share():
+        number = processes.rank()
+        own = torch.tensor([1.0 * number, 4.0])
+        return (
+            processes.mean_over_processes(own).tolist(),
+            own.tolist(),
+            (processes.max_over_processes(3 * number)),
+        )
+
+    assert in_processes(share, 3) == [([1.0, 4.0], [1.0 * i, 4.0], 6) for i in range(3)]
+    alone = torch.tensor([2.0])
+    assert processes.mean_over_processes(alone) is alone
+    assert processes.max_over_processes(7) == 7
+
+
+def test_gathered_rows_carry_gradients_from_all_processes(in_processes):
+    def share():
+        rows = torch.tensor([[1.0 + processes.rank(), 2.0]], requires_grad=True)
+        everybody = processes.gather_rows(rows)
+        (everybody.sum(1) * torch.tensor([1.0, 10.0]) * (1 + processes.rank())).sum().backward()
+        return everybody.tolist(), rows.grad.tolist()
+
+    # Row i counts 10^i in both losses, and the second loss counts twice.
+    together = [[1.0, 2.0], [2.0, 2.0]]
+    assert in_processes(share, 2) == [(together, [[3.0, 3.0]]), (together, [[30.0, 30.0]])]
+    alone = torch.ones(2, 3)
+    assert processes.gather_rows(alone) is alone
