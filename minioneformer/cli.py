@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import tyro
@@ -31,6 +32,7 @@ from minioneformer.commands.recipes import recipes
 from minioneformer.commands.report import report
 from minioneformer.commands.score import score
 from minioneformer.commands.training import demo, train
+from minioneformer.processes import is_lost_process, joined_processes
 from minioneformer.training.failure import NonFiniteLossError
 from minioneformer.training.interrupt import StoppedRunError
 
@@ -53,6 +55,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": convert,
     "export": export,
 }
+# several processes of torchrun share the work of these
+SHARED = ("demo", "train", "evaluate")
+LOST = "another process of this command has ended or does not answer: its own words say why."
 # words that others have for what is here
 INSTEAD = {
     "finetune": "train RECIPE --init WEIGHTS",
@@ -90,14 +95,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, or 2 for a mistake, 130 for Ctrl-C, 143 for SIGTERM in a run, 141 if nobody
         reads the output any more.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    with ExitStack() as group:
+        # subtle: whoever leaves the group ends the others, and then torchrun ends it too, so what
+        # went wrong is said before
+        return _run(list(sys.argv[1:] if arguments is None else arguments), group)
+
+
+def _run(words: Sequence[str], group: ExitStack) -> int:
     try:
         _check_command(words)
+        if words and words[0] in SHARED:
+            group.enter_context(joined_processes())
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="minioneformer",
             description="OneFormer by hand: one model for three segmentation tasks.",
-            args=words,
+            args=list(words),
         )
         sys.stdout.flush()  # a reader that is gone is noticed here, not when the interpreter ends
     except SystemExit as stop:  # tyro has printed help, or what is wrong with the words
@@ -109,9 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # subtle: the interpreter would try once more when it ends, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
-        if os.environ.get("MINIONEFORMER_TRACEBACK"):
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        lost = isinstance(error, RuntimeError) and is_lost_process(error)
+        mistake = lost or not isinstance(error, RuntimeError) or isinstance(error, NonFiniteLossError)
+        if os.environ.get("MINIONEFORMER_TRACEBACK") or not mistake:
             raise
-        print(f"minioneformer: error: {_one_line(error)}", file=sys.stderr)
+        print(f"minioneformer: error: {LOST if lost else _one_line(error)}", file=sys.stderr)
         return 2
     return 0

@@ -48,6 +48,15 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def is_lost_process(error: RuntimeError) -> bool:
+    """True if an exchange has failed because another process is gone, or does not answer.
+
+    Args:
+        error: Raised by any function here, or by a model that processes train together.
+    """
+    return in_group() and (isinstance(error, dist.DistError) or "gloo" in str(error))
+
+
 def gather_objects(value: Value) -> list[Value]:
     """The values of all processes, by rank; every process must call it, and gets all.
 
@@ -124,7 +133,7 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous()
+        total = gradients[0].clone(memory_format=torch.contiguous_format)  # not ours to change
         dist.all_reduce(total)
         return total.chunk(world_size())[rank()]
 

@@ -31,12 +31,11 @@ from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
 from minioneformer.evaluation.evaluator import evaluate_all_tokens
 from minioneformer.inference.predictor import Predictor
 from minioneformer.inference.test_time_augmentation import MultiScalePredictor
-from minioneformer.processes import is_main, joined_processes
+from minioneformer.processes import is_main
 from minioneformer.structures import TASKS, Category
 from minioneformer.training.parts import build_predictor
 
 
-@joined_processes()
 def evaluate(
     weights: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="WEIGHTS")],
     /,

@@ -25,7 +25,7 @@ from minioneformer.commands.shared import (
     write_figures,
 )
 from minioneformer.evaluation.evaluator import evaluate as evaluate_own_tokens
-from minioneformer.processes import is_main, joined_processes
+from minioneformer.processes import is_main
 from minioneformer.structures import TASKS, PanopticSample
 from minioneformer.training.dry_run import dry_run as take_dry_run
 from minioneformer.training.initialize import take_over
@@ -39,7 +39,6 @@ from minioneformer.visualize import draw_demo
 DEMO_IMAGES = 6
 
 
-@joined_processes()
 def demo(
     *,
     output: Path = Path("runs/demo"),
@@ -74,7 +73,6 @@ def demo(
     print(f"wrote {output / 'metrics.json'}, {output / 'demo.png'} and {output / 'model'}")
 
 
-@joined_processes()
 def train(
     recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")],
     /,

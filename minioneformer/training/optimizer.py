@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minioneformer.backbone.convnext import ConvNeXt
 
@@ -136,6 +136,30 @@ def build_optimizer(
         decay_convnext_norms=decay_convnext_norms,
     )
     return torch.optim.AdamW(groups, betas=betas, eps=eps, fused=True)
+
+
+def optimized_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[Tensor]:
+    """The parameters that an optimizer trains, all of them a model's.
+
+    Args:
+        optimizer: Of any kind.
+        model: What checkpoints hold.
+
+    Returns:
+        Group by group.
+
+    Raises:
+        ValueError: If the optimizer trains a parameter that the model does not hold.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    held = {id(parameter) for parameter in model.parameters()}
+    strangers = sum(id(parameter) not in held for parameter in parameters)
+    if strangers:
+        raise ValueError(
+            f"the optimizer trains parameters that the model does not hold, so that checkpoints "
+            f"would lose them, got {strangers=}. Put model and criterion into one container."
+        )
+    return parameters
 
 
 def _norms_of_convnext(model: nn.Module) -> set[nn.Module]:

@@ -26,7 +26,14 @@ from minioneformer.data.coco_json import brief_list
 from minioneformer.data.stream import TrainingStream, make_loader
 from minioneformer.inference.predictor import Predictor
 from minioneformer.layers.sync_batch_norm import synchronise_batch_norms
-from minioneformer.processes import from_main, is_main, joined_processes, rank, world_size
+from minioneformer.processes import (
+    from_main,
+    is_main,
+    joined_processes,
+    max_over_processes,
+    rank,
+    world_size,
+)
 from minioneformer.structures import Batch
 from minioneformer.training.checkpoint import latest_checkpoint
 from minioneformer.training.initialize import read_start, start_from
@@ -114,7 +121,9 @@ def train(
         trainer = build_trainer(
             recipe, pretrained, stream, folder, device, progress=progress, callbacks=callbacks
         )
-        again = was_started_again() and from_main(latest_checkpoint(folder)) is not None
+        # subtle: of several machines, only those know it whose own process failed
+        started_again = bool(max_over_processes(int(was_started_again())))
+        again = started_again and from_main(latest_checkpoint(folder)) is not None
         trainer.fit(resume=resume or again)
         if trainer.average is not None:
             trainer.average.exchange()  # the mean is what is saved and returned

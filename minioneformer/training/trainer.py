@@ -39,10 +39,11 @@ from minioneformer.training.checkpoint import (
     save_checkpoint,
 )
 from minioneformer.training.failure import FailureReport, NonFiniteLossError
-from minioneformer.training.interrupt import StoppedRunError, defer_signals
+from minioneformer.training.interrupt import StoppedRunError, StopRequest, defer_signals
 from minioneformer.training.logbook import Logbook, main_terms
 from minioneformer.training.measure import measure_update
 from minioneformer.training.memory import peak_memory
+from minioneformer.training.optimizer import optimized_parameters
 from minioneformer.training.precision import Precision
 from minioneformer.training.randomness import seed_step
 from minioneformer.training.schedule import Schedule
@@ -84,7 +85,8 @@ class Trainer:
         keep_every: Checkpoints of steps divisible by it stay too; None: of none.
         callbacks: Called after each update with its log row, the model having its averaged
             weights if there are any. They may evaluate the model: it is set to training mode
-            afterwards, and what they draw at random changes nothing.
+            afterwards, and what they draw at random changes nothing. A resumed run calls them again
+            for the step that it goes on from: it may have been killed while they were at work.
         at_end: Called when a run that has begun ends, however it ends.
         progress: True shows a progress bar, False none, None only on a terminal.
 
@@ -121,7 +123,15 @@ class Trainer:
         at_end: Callable[[], None] = lambda: None,
         progress: bool | None = None,
     ) -> None:
-        _check_counts(total_steps, accumulate, checkpoint_every, keep_checkpoints, keep_every)
+        _check_counts(
+            {
+                "total_steps": total_steps,
+                "accumulate": accumulate,
+                "checkpoint_every": checkpoint_every,
+                "keep_checkpoints": keep_checkpoints,
+                "keep_every": keep_every,
+            }
+        )
         if clip_norm is not None and clip_norm <= 0:
             raise ValueError(f"clip_norm must be > 0, or None for no clipping, got {clip_norm=}.")
         schedule.multiplier(total_steps - 1)  # refuses now a run longer than its schedule
@@ -145,7 +155,7 @@ class Trainer:
         self.at_end = at_end
         self.progress = progress
         self.logbook = Logbook(folder=self.folder)
-        self.parameters = _optimized_parameters(optimizer, model)
+        self.parameters = optimized_parameters(optimizer, model)
         # What must not change between a run and its continuation, as JSON would give it back.
         settings = {
             "clip_norm": clip_norm,
@@ -183,6 +193,8 @@ class Trainer:
             at_end.callback(self._draw)
             bar = at_end.enter_context(self._progress_bar(step))
             request = at_end.enter_context(defer_signals())
+            if resume:
+                self._call_back_again(step)
             while step < self.total_steps:
                 row = self.update(step, batches)
                 step += 1
@@ -191,10 +203,9 @@ class Trainer:
                 bar.update()
                 if step % self.checkpoint_every == 0 or step == self.total_steps:
                     self._save(step)
+                self._stop_if_asked(request, step)
                 self._call_back(row)
-                if number := max_over_processes(request.signal):
-                    self._save(step)
-                    raise StoppedRunError(f"stopped after step {step}; resume to go on.", number)
+                self._stop_if_asked(request, step)
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -300,8 +311,12 @@ class Trainer:
             self._drawn_at = time.monotonic()
 
     def _draw(self) -> None:
-        if is_main():
+        if not is_main():
+            return
+        try:
             self.logbook.draw()
+        except (OSError, ValueError) as error:  # no reason to stop, nor to hide why a run stops
+            logger.warning("no curves of %s: %s", self.folder, error)
 
     def _progress_bar(self, step: int) -> tqdm:
         disable = None if self.progress is None else not self.progress
@@ -366,31 +381,18 @@ class Trainer:
                     callback(row)
             self.model.train()
 
+    def _call_back_again(self, step: int) -> None:
+        rows = self.logbook.rows()[-1:] if is_main() else []
+        for row in from_main([row for row in rows if row["step"] == step]):
+            self._call_back(row)
 
-def _check_counts(
-    total_steps: int,
-    accumulate: int,
-    checkpoint_every: int,
-    keep_checkpoints: int,
-    keep_every: int | None,
-) -> None:
-    smallest = min(total_steps, accumulate, checkpoint_every, keep_checkpoints, keep_every or 1)
-    if smallest < 1 or keep_every == 0:
-        raise ValueError(
-            "total_steps, accumulate, checkpoint_every, keep_checkpoints and keep_every must be "
-            f">= 1, got {total_steps=}, {accumulate=}, {checkpoint_every=}, {keep_checkpoints=}, "
-            f"{keep_every=}."
-        )
+    def _stop_if_asked(self, request: StopRequest, step: int) -> None:
+        if number := max_over_processes(request.signal):
+            self._save(step)
+            raise StoppedRunError(f"stopped after step {step}; resume to go on.", number)
 
 
-def _optimized_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[Tensor]:
-    """The optimizer's parameters, all of them the model's."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    held = {id(parameter) for parameter in model.parameters()}
-    strangers = sum(id(parameter) not in held for parameter in parameters)
-    if strangers:
-        raise ValueError(
-            f"the optimizer trains parameters that the model does not hold, so that checkpoints "
-            f"would lose them, got {strangers=}. Put model and criterion into one container."
-        )
-    return parameters
+def _check_counts(counts: Mapping[str, int | None]) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be >= 1, got {name}={count}.")

@@ -181,6 +181,9 @@ class UpdateLosses:
             yield own, text, before
         for name, buffer in model.named_buffers():  # batch norms have counted these images
             buffer.copy_(statistics[name])
+        # subtle: under autocast, torch before 2.11 keeps the weights that were cast here, without
+        # their graph, and the first part would train none of them
+        torch.clear_autocast_cache()
 
 
 def _with_slope(contrast: Contrast, own: Tensor, text: Tensor, temperature: Tensor) -> Tensor:

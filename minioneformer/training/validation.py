@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from minioneformer.atomic import write_text_atomically
 from minioneformer.checkpoints.pretrained import Pretrained, save_pretrained
 from minioneformer.evaluation.evaluator import evaluate
 from minioneformer.inference.predictor import Predictor
-from minioneformer.processes import is_main
+from minioneformer.processes import from_main, is_main
 from minioneformer.structures import Task
+from minioneformer.training.logbook import read_rows
 from minioneformer.visualize import draw_demo
 
 EVALUATIONS, BEST, SAMPLES = "evaluations.jsonl", "best", "samples"
@@ -70,15 +72,24 @@ class Validation:
             )
         self.metric = metric or measured[0]
         self.batch_size = batch_size
+        self._called = False
 
     def __call__(self, row: Mapping[str, int | float]) -> None:
-        """Evaluate, if it is time.
+        """Evaluate, if it is time; every process must call it.
 
         Args:
-            row: Of the log; its "step" counts updates.
+            row: Of the log; its "step" counts updates. A resumed run gives that of the step that it
+                goes on from; nothing is done if that has been evaluated.
+
+        Raises:
+            ValueError: If the file of evaluations is broken.
+            OSError: If figures, pictures or the model cannot be written.
         """
         step = int(row["step"])
+        first_call, self._called = not self._called, True
         if step % self.every:
+            return
+        if first_call and from_main(any(past["step"] == step for past in self._past())):
             return
         modules = self.pretrained.modules
         was_training = modules.training
@@ -94,11 +105,13 @@ class Validation:
 
     def _keep(self, step: int, figures: Mapping[str, Any]) -> None:
         """Note the figures, and the model if it is the best so far."""
-        best = max((past[self.metric] or 0.0 for past in self._past(step)), default=-1.0)
+        # a resumed run does steps again that had been evaluated
+        before = [past for past in self._past() if past["step"] < step]
+        best = max((past[self.metric] or 0.0 for past in before), default=-1.0)
         if (figures[self.metric] or 0.0) > best:
             save_pretrained(self.folder / BEST, self.pretrained)
-        with (self.folder / EVALUATIONS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
+        lines = [json.dumps(known) + "\n" for known in [*before, {"step": step, **figures}]]
+        write_text_atomically(self.folder / EVALUATIONS, "".join(lines))
 
     def _evaluate(self) -> dict[str, Any]:
         result = evaluate(
@@ -124,10 +137,5 @@ class Validation:
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_demo(samples, rows, self.pretrained.categories, path=path)
 
-    def _past(self, step: int) -> list[dict[str, Any]]:
-        """Evaluations before this step; a resumed run may have made later ones."""
-        path = self.folder / EVALUATIONS
-        if not path.is_file():
-            return []
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [row for row in rows if row["step"] < step]
+    def _past(self) -> list[dict[str, Any]]:
+        return read_rows(self.folder / EVALUATIONS)

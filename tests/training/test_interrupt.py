@@ -1,7 +1,10 @@
+"""Mutants that must fail: an echo that kills; a second request that is taken for an echo."""
+
 import signal
 
 import pytest
 
+from minioneformer.training import interrupt
 from minioneformer.training.interrupt import defer_signals
 
 pytestmark = pytest.mark.usefixtures("interruptible")
@@ -21,11 +24,20 @@ def test_the_first_signal_is_held_back_and_remembered(number):
         assert request.signal == 0
         signal.raise_signal(number)
         assert request.signal == number
-        assert signal.getsignal(number) == ordinary
     assert signal.getsignal(number) == ordinary
 
 
-def test_a_second_ctrl_c_is_not_held_back():
+@pytest.mark.parametrize("echo", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_is_sent_twice_is_one_request(echo):
+    with defer_signals() as request:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(echo)
+        assert request.signal == signal.SIGTERM
+    assert signal.getsignal(echo) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_a_second_ctrl_c_is_not_held_back(monkeypatch):
+    monkeypatch.setattr(interrupt, "ECHO_SECONDS", 0)
     with defer_signals():
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):

@@ -585,7 +585,9 @@ def test_a_signal_finishes_the_step_writes_a_checkpoint_and_stops(whole_run, tmp
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_a_second_ctrl_c_stops_at_once(tmp_path, no_pictures):
+def test_a_second_ctrl_c_stops_at_once(tmp_path, no_pictures, monkeypatch):
+    monkeypatch.setattr("minioneformer.training.interrupt.ECHO_SECONDS", 0)
+
     def interrupted_twice(terms):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
