@@ -98,21 +98,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as group:
         # subtle: whoever leaves the group ends the others, and then torchrun ends it too, so what
         # went wrong is said before
-        return _run(list(sys.argv[1:] if arguments is None else arguments), group)
+        return _status(list(sys.argv[1:] if arguments is None else arguments), group)
 
 
-def _run(words: Sequence[str], group: ExitStack) -> int:
+def _call(words: Sequence[str], group: ExitStack) -> None:
+    _check_command(words)
+    if words and words[0] in SHARED:
+        group.enter_context(joined_processes())
+    tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="minioneformer",
+        description="OneFormer by hand: one model for three segmentation tasks.",
+        args=list(words),
+    )
+    sys.stdout.flush()  # a reader that is gone is noticed here, not when the interpreter ends
+
+
+def _status(words: Sequence[str], group: ExitStack) -> int:
     try:
-        _check_command(words)
-        if words and words[0] in SHARED:
-            group.enter_context(joined_processes())
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="minioneformer",
-            description="OneFormer by hand: one model for three segmentation tasks.",
-            args=list(words),
-        )
-        sys.stdout.flush()  # a reader that is gone is noticed here, not when the interpreter ends
+        _call(words, group)
     except SystemExit as stop:  # tyro has printed help, or what is wrong with the words
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as stop:
@@ -122,11 +126,14 @@ def _run(words: Sequence[str], group: ExitStack) -> int:
         # subtle: the interpreter would try once more when it ends, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        lost = isinstance(error, RuntimeError) and is_lost_process(error)
-        mistake = lost or not isinstance(error, RuntimeError) or isinstance(error, NonFiniteLossError)
-        if os.environ.get("MINIONEFORMER_TRACEBACK") or not mistake:
+    except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
+        if os.environ.get("MINIONEFORMER_TRACEBACK"):
             raise
-        print(f"minioneformer: error: {LOST if lost else _one_line(error)}", file=sys.stderr)
+        print(f"minioneformer: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if os.environ.get("MINIONEFORMER_TRACEBACK") or not is_lost_process(error):
+            raise
+        print(f"minioneformer: error: {LOST}", file=sys.stderr)
         return 2
     return 0

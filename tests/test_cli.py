@@ -4,6 +4,8 @@ Mutants that must fail: the second --set wins; a folder with results is written 
 JSON; two images of one name; an exception not caught; the error printed twice.
 """
 
+import contextlib
+import io
 import json
 import os
 import runpy
@@ -22,6 +24,7 @@ from minioneformer.cli import main
 from minioneformer.commands import shared, training
 from minioneformer.data.coco import CocoPanoptic
 from minioneformer.data.toy import ToyPanoptic
+from minioneformer.processes import max_over_processes, rank
 from minioneformer.training.checkpoint import list_checkpoints
 from minioneformer.training.failure import FailureReport, NonFiniteLossError
 
@@ -459,6 +462,48 @@ def test_a_run_that_diverges_is_one_line(tmp_path, monkeypatch, fail):
     assert "not finite at step 3: loss_mask=nan; images [7]" in fail(
         "train", "toy", "--output", tmp_path
     )
+
+
+def test_of_two_processes_each_says_one_line_when_one_fails(monkeypatch, in_processes):
+    def share():
+        def train() -> None:
+            if rank() == 0:
+                raise OSError("no space left")
+            max_over_processes(1)
+
+        monkeypatch.setitem(cli.COMMANDS, "train", train)
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            return main(["train"]), said.getvalue()
+
+    assert in_processes(share, 2) == [
+        (2, "minioneformer: error: no space left\n"),
+        (2, f"minioneformer: error: {cli.LOST}\n"),
+    ]
+
+
+def test_a_process_says_what_went_wrong_before_it_leaves_the_others(monkeypatch, capsys):
+    """Once it has left, torchrun ends it."""
+    said_before = []
+
+    @contextlib.contextmanager
+    def group():
+        yield
+        said_before.append(capsys.readouterr().err)
+
+    monkeypatch.setattr(cli, "joined_processes", group)
+    assert main(["evaluate", "nowhere", "--dataset", "toy"]) == 2
+    assert "no model in 'nowhere'" in said_before[0]
+    assert main(["report", "nowhere"]) == 2 and len(said_before) == 1  # nothing to share
+
+
+def test_an_error_that_nobody_foresaw_is_shown_whole(monkeypatch):
+    def train() -> None:
+        raise RuntimeError("gloo is a word")
+
+    monkeypatch.setitem(cli.COMMANDS, "train", train)
+    with pytest.raises(RuntimeError, match="gloo is a word"):
+        main(["train"])
 
 
 def test_ctrl_c_gives_status_130_and_one_line(tmp_path, monkeypatch, capsys):

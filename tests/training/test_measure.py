@@ -72,4 +72,3 @@ def test_processes_share_terms_hits_and_failures(in_processes):
     assert failure is None
     assert row["loss_mask"] == 2 and row["matched_accuracy"] == pytest.approx(1 / 4)
     assert joined == (("image of 1",), {"loss_mask": "nan"})
-

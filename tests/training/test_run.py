@@ -7,6 +7,7 @@ names left out of what is compared on resuming; thresholds looked at after train
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from minioneformer.data.coco_writer import write_coco_panoptic
 from minioneformer.data.large_scale_jitter import LargeScaleJitter
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.evaluation.evaluator import evaluate
+from minioneformer.processes import rank
 from minioneformer.text.tokenizer import BPETokenizer
 from minioneformer.training.checkpoint import latest_checkpoint, load_checkpoint
 from minioneformer.training.initialize import take_over
@@ -358,6 +360,43 @@ def test_a_process_that_was_started_again_goes_on_unasked(finished, tmp_path, mo
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     with pytest.raises(ValueError, match="already holds a run"):
         run(recipe, tmp_path / "run")
+
+
+def test_all_processes_go_on_if_only_one_machine_has_failed(finished, tmp_path, in_processes):
+    """Each machine counts only the starts of its own processes."""
+    folder = shutil.copytree(finished, tmp_path / "run")
+
+    def share():
+        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(rank())
+        run(tiny(), folder)
+
+    in_processes(share, 2)
+    assert weights_of(folder) == weights_of(finished)
+
+
+def test_an_evaluation_that_was_killed_is_done_when_the_run_goes_on(tmp_path):
+    recipe = tiny("optimization.steps=2", "optimization.evaluate_every=1")
+    evaluations = tmp_path / "evaluations.jsonl"
+
+    class KilledError(Exception):
+        pass
+
+    def kill(row):
+        if row["step"] == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):  # before the evaluation
+        run(recipe, tmp_path, callbacks=(kill,))
+    first = evaluations.read_text()
+    evaluations.write_text(first + '{"step": 2, "p')  # as a killed process may leave it
+    run(recipe, tmp_path, resume=True)
+    both = evaluations.read_text()
+    assert both.startswith(first)
+    assert [json.loads(line)["step"] for line in both.splitlines()] == [1, 2]
+    picture = tmp_path / "samples" / "step_00000002.png"
+    picture.unlink()
+    run(recipe, tmp_path, resume=True)
+    assert evaluations.read_text() == both and not picture.exists()  # not done twice
 
 
 def test_the_saved_model_is_the_running_mean_if_one_is_kept(finished, tmp_path):

@@ -478,6 +478,16 @@ def test_the_curves_are_drawn_now_and_then(tmp_path, monkeypatch):
     assert drawn == [0, 4, 8, 9, 9]
 
 
+def test_curves_that_cannot_be_drawn_hide_nothing(tmp_path, monkeypatch, caplog):
+    def full(rows, path):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("minioneformer.training.logbook.draw_curves", full)
+    with pytest.raises(KilledError):
+        make_trainer(tmp_path, callbacks=[kill_at(2)]).fit()
+    assert "no curves of" in caplog.text and "No space left on device" in caplog.text
+
+
 @pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False), (None, False)])
 def test_the_progress_bar_shows_terms_and_time_left(tmp_path, capsys, no_pictures, progress, shown):
     make_trainer(tmp_path, total_steps=2, progress=progress).fit()
@@ -597,6 +607,31 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, no_pictures, monkeypatch):
         make_trainer(tmp_path, losses=poisoned(6, interrupted_twice)).fit()
     assert latest_checkpoint(tmp_path).name == "checkpoint_00000004.pt"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_signal_does_not_wait_for_callbacks_and_the_resumed_run_makes_up_for_them(
+    tmp_path, no_pictures
+):
+    def interrupted(terms):
+        signal.raise_signal(signal.SIGTERM)
+        return terms
+
+    seen = []
+    callbacks = [lambda row: seen.append(row["step"])]
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 6"):
+        make_trainer(tmp_path, losses=poisoned(6, interrupted), callbacks=callbacks).fit()
+    assert seen == [1, 2, 3, 4, 5]
+    make_trainer(tmp_path, callbacks=callbacks).fit(resume=True)
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_callbacks_that_were_killed_after_the_last_step_are_called_again(tmp_path, no_pictures):
+    with pytest.raises(KilledError):
+        make_trainer(tmp_path, callbacks=[kill_at(9)]).fit()
+    rows = []
+    make_trainer(tmp_path, callbacks=[rows.append]).fit(resume=True)
+    assert rows == log_rows(tmp_path)[-1:] and rows[0]["step"] == 9
 
 
 def test_training_works_outside_the_main_thread(tmp_path, no_pictures):

@@ -181,6 +181,22 @@ def test_the_second_pass_has_the_noise_of_the_first(monkeypatch):
     assert not torch.equal(first[0], first[1])
 
 
+def test_weights_that_were_cast_without_a_graph_are_forgotten(same_points, monkeypatch):
+    """Under autocast, torch before 2.11 would take them for the first part, and not train it."""
+    modules, batch = make(*NO_NOISE)
+    done: list[str] = []
+    formulate = modules.model.formulate_queries
+    monkeypatch.setattr(
+        modules.model, "formulate_queries", lambda *a: done.append("queries") or formulate(*a)
+    )
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: done.append("forget"))
+    losses = UpdateLosses(modules)
+    losses.part.register_forward_pre_hook(lambda *_: done.append("part"))
+    for _ in losses([cut(batch, 0, 4), cut(batch, 4, 4)]):
+        pass
+    assert done == ["queries", "queries", "forget", "part", "part"]
+
+
 def test_batch_statistics_are_counted_once(same_points):
     small = ResNetConfig(embedding_size=8, hidden_sizes=(8, 16, 16, 32), depths=(1, 1, 1, 1))
     modules, batch = make("model.dropout=0", backbone=small)
