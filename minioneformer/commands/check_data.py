@@ -14,6 +14,7 @@ import tyro
 
 from minioneformer.commands.shared import write_figures
 from minioneformer.data.check import check_dataset
+from minioneformer.data.file_scan import find_broken_files
 from minioneformer.data.named import open_on_disk
 from minioneformer.text.tokenizer import BPETokenizer
 from minioneformer.visualize.contact_sheet import draw_contact_sheet
@@ -53,7 +54,11 @@ def check_data(
     """
     if dataset == "toy":
         raise ValueError("the toy data set is generated: there is nothing on disk to check.")
-    opened = open_on_disk(dataset, data_root, split)
+    try:
+        opened = open_on_disk(dataset, data_root, split)
+    except (ValueError, OSError) as error:
+        _report_unopened(error, data_root, output)
+        raise
     report = check_dataset(
         opened,
         tokenizer=None if vocabulary is None else BPETokenizer.from_folder(vocabulary),
@@ -75,3 +80,15 @@ def check_data(
             f"{len(report.errors)} errors in {report.broken_images} of {report.images} images, "
             f"listed in {output / REPORT}."
         )
+
+
+def _report_unopened(error: Exception, data_root: Path, output: Path) -> None:
+    """The index is broken: list beside it the files that are, so that one run names all."""
+    broken = find_broken_files(data_root)
+    if broken:
+        print(f"{len(broken)} files below {data_root} cannot be read:")
+        print("\n".join(f"  {line}" for line in broken))
+        output.mkdir(parents=True, exist_ok=True)
+        errors = [{"index": None, "message": line} for line in (str(error), *broken)]
+        write_figures(output / REPORT, {"errors": errors})
+        print(f"\nwrote {output / REPORT}")

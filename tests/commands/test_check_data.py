@@ -54,6 +54,22 @@ def test_errors_are_written_and_make_the_command_fail(written, capsys):
     assert (written / "new" / "check" / "contact_sheet.png").is_file()
 
 
+def test_a_broken_index_does_not_hide_broken_files(written, capsys):
+    """Two images of one id: no reader can go on, but every damaged file can be named."""
+    (index,) = written.rglob("*.json")
+    content = json.loads(index.read_text())
+    content["images"][1]["id"] = content["images"][0]["id"]
+    index.write_text(json.dumps(content))
+    (written / "train" / "000000000003.png").write_bytes(b"none")
+    with pytest.raises(ValueError, match="id"):
+        check(written)
+
+    assert "1 files below" in capsys.readouterr().out
+    report = json.loads((written / "new" / "check" / "report.json").read_text())
+    first, second = (error["message"] for error in report["errors"])
+    assert index.name in first and "000000000003.png" in second
+
+
 def test_generated_data_are_not_checked(tmp_path):
     with pytest.raises(ValueError, match="nothing on disk to check"):
         check_data("toy", data_root=tmp_path)
