@@ -69,6 +69,8 @@ def open_on_disk(
         ValueError: If the name is unknown (a near match is named), or the root is missing;
             whatever is wrong with the files.
     """
+    if name == "toy":
+        raise ValueError("the toy data set is generated: nothing of it lies on disk.")
     if name not in ON_DISK:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""

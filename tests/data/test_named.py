@@ -111,6 +111,11 @@ def test_a_file_without_annotated_images_is_refused(root):
         open_coco(root)
 
 
+def test_generated_data_do_not_lie_on_disk(tmp_path):
+    with pytest.raises(ValueError, match="the toy data set is generated: nothing of it lies on"):
+        open_on_disk("toy", tmp_path, "val")
+
+
 @pytest.mark.parametrize(("name", "hint"), [("toi", " Did you mean 'toy'"), ("xyz", "got 'xyz'.$")])
 def test_an_unknown_data_set_is_refused(name, hint):
     with pytest.raises(ValueError, match=f"dataset must be one of toy, coco_panoptic, .*{hint}"):
