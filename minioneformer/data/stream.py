@@ -12,6 +12,7 @@ Not here: what happens to a sample (`data/transforms.py`), how samples become a 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -217,10 +218,20 @@ def make_loader(
             for part in range(parts)
         ],
         num_workers=num_workers,
+        worker_init_fn=_leave_signals_to_the_run,
         # subtle: every iterator draws a seed for its workers; drawn from the global generator
         # it would make a resumed run, which starts one iterator more, differ.
         generator=torch.Generator(),
     )
+
+
+def _leave_signals_to_the_run(_worker: int) -> None:
+    """Ctrl-C and many a scheduler signal all processes; the run needs batches to finish its step.
+
+    Workers end when the run has no more work for them, or is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _check_probabilities(

@@ -6,6 +6,9 @@ generator; seed the accelerators.
 """
 
 import itertools
+import multiprocessing
+import os
+import signal
 from collections import Counter
 
 import pytest
@@ -119,6 +122,18 @@ def test_workers_make_the_same_batches_in_the_same_order(make_stream):
     helped = list(make_loader(make_stream(), start_step=0, end_step=5, num_workers=2))
 
     assert len(alone) == len(helped) == 5
+    assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
+
+
+def test_workers_outlive_signals_to_the_whole_group(make_stream):
+    """The run finishes its step first, and may wait for a batch."""
+    alone = list(make_loader(make_stream(), start_step=0, end_step=6))
+    batches = iter(make_loader(make_stream(), start_step=0, end_step=6, num_workers=1))
+    helped = [next(batches)]
+    (worker,) = multiprocessing.active_children()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(worker.pid, number)
+    helped += batches  # two were made before the signal
     assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
 
 
