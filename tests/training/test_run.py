@@ -17,10 +17,12 @@ import pytest
 import torch
 
 from minioneformer.checkpoints.pretrained import load_pretrained
+from minioneformer.config import ResNetConfig
 from minioneformer.data.coco_writer import write_coco_panoptic
 from minioneformer.data.large_scale_jitter import LargeScaleJitter
 from minioneformer.data.toy import ToyPanoptic
 from minioneformer.evaluation.evaluator import evaluate
+from minioneformer.layers.sync_batch_norm import SyncBatchNorm
 from minioneformer.processes import rank
 from minioneformer.text.tokenizer import BPETokenizer
 from minioneformer.training.checkpoint import latest_checkpoint, load_checkpoint
@@ -422,6 +424,23 @@ def test_two_processes_train_and_evaluate_and_one_goes_on(tmp_path, in_processes
     log = tmp_path / "run" / "log.jsonl"
     steps = [json.loads(x)["step"] for x in log.read_text().splitlines()]
     assert steps == [1, 2]
+
+
+def test_batch_norms_take_their_statistics_over_all_processes_if_asked(tmp_path, in_processes):
+    small = ResNetConfig(embedding_size=8, hidden_sizes=(8, 16, 16, 32), depths=(1, 1, 1, 1))
+    recipe = tiny("optimization.steps=1", "optimization.sync_batch_norm=True")
+    recipe = dataclasses.replace(
+        recipe, model=dataclasses.replace(recipe.model, backbone_config=small)
+    )
+
+    def share():
+        trained = run(recipe, tmp_path / "run")
+        kinds = {type(m) for m in trained.model.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+        return kinds, trained.model.backbone.stem.norm.running_mean.tolist()
+
+    (kinds, means), (_, others) = in_processes(share, 2)
+    assert kinds == {SyncBatchNorm}
+    assert means == others and any(means)
 
 
 def test_a_run_may_go_on_in_other_parts_and_processes(tmp_path, in_processes):
