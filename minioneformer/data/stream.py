@@ -12,7 +12,10 @@ Not here: what happens to a sample (`data/transforms.py`), how samples become a 
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -226,12 +229,18 @@ def make_loader(
 
 
 def _leave_signals_to_the_run(_worker: int) -> None:
-    """Ctrl-C and many a scheduler signal all processes; the run needs batches to finish its step.
+    """Ctrl-C and some schedulers signal every process; the run needs batches to end its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":  # others cannot say who has sent a signal
+        # subtle: the run itself ends a worker by SIGTERM, and waits until it is gone
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_end_with_the_run, daemon=True).start()
 
-    Workers end when the run has no more work for them, or is gone.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+
+def _end_with_the_run() -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _check_probabilities(
