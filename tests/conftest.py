@@ -77,5 +77,6 @@ def _join_and_call(rank: int, num_processes: int, folder: Path, function: Callab
     torch.set_num_threads(1)  # subtle: the threads of the parent are gone, waiting for them hangs
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=num_processes)
+    dist.barrier()  # subtle: one that is done at once would break off the other's joining
     (folder / str(rank)).write_bytes(pickle.dumps(function()))
     dist.destroy_process_group()
