@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= test
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint install toy-model clean
+.PHONY: demo test lint install notebooks learner test-notebooks toy-model clean
 
 demo: $(VENV)/.installed
 	$(BIN)/minioneformer demo --output runs/demo
@@ -18,6 +18,17 @@ lint: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+notebooks: $(VENV)/.installed-notebooks
+	$(BIN)/jupyter lab notebooks
+
+# The notebooks without the solutions of their exercises, into runs/learner.
+learner: $(VENV)/.installed
+	$(BIN)/python -m minioneformer.exercises learner notebooks runs/learner
+
+# Runs every notebook twice, with its solutions and without; prints seconds and size of each.
+test-notebooks: $(VENV)/.installed-test,notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_notebooks.py
 
 # The model that ships with the package; takes as long as the demo.
 toy-model: $(VENV)/.installed
@@ -33,8 +44,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-$(VENV)/.installed-$(EXTRAS): $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"
+$(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
 	touch $@ $(VENV)/.installed
 
 clean:

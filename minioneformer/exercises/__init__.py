@@ -1,0 +1,1 @@
+"""Exercises of the notebooks that check themselves; one file for each notebook."""

@@ -1,0 +1,62 @@
+"""`python -m minioneformer.exercises learner | run`: notebooks for learners; notebooks run.
+
+A mistake of the user gives one line on the standard error and exit status 2, a notebook that
+failed gives 1.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import tyro
+
+from minioneformer.exercises.execute import execute, failed_cells
+from minioneformer.exercises.learner import (
+    read_notebook,
+    write_learner_versions,
+    write_notebook,
+)
+
+
+def learner(folder: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]) -> int:
+    """Write the notebooks of a folder without solutions and outputs.
+
+    Args:
+        folder: Of the notebooks.
+        target: Another folder.
+    """
+    for path in write_learner_versions(folder, target):
+        print(path)
+    return 0
+
+
+def run(notebooks: tyro.conf.Positional[list[Path]], /, *, write: bool = False) -> int:
+    """Run notebooks from the top, each in a fresh kernel; print seconds and size of each.
+
+    Args:
+        notebooks: Files.
+        write: Keep the outputs: replace the files.
+    """
+    status = 0
+    for path in notebooks:
+        # another folder than that of the notebook: nothing in it may depend on where it runs
+        with tempfile.TemporaryDirectory() as folder:
+            result = execute(read_notebook(path), folder)
+        failed = failed_cells(result.notebook)
+        for position, message in failed.items():
+            print(f"{path.name}, cell {position}: {message}", file=sys.stderr)
+        if write and not failed:
+            write_notebook(result.notebook, path)
+        status = status or int(bool(failed))
+        print(f"{path.name}  {result.seconds:.0f} s  {path.stat().st_size / 1000:.0f} kB")
+    return status
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(tyro.extras.subcommand_cli_from_dict({"learner": learner, "run": run}))
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,171 @@
+"""How an exercise is checked: case by case, with a message that helps.
+
+Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
+
+A checker is one function that states its cases and calls `check_cases`. What comes out of the
+learner's function is compared with what was expected; the first case that fails is reported with
+what went in, what came out, what was expected, and one hint.
+
+Not here: the exercises (one file for each notebook, say `exercises/tokenizer.py`), the learner's
+version of a notebook (`exercises/learner.py`).
+"""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+YOUR_TURN = "your turn"
+LONGEST = 300  # characters of a value that are shown
+
+
+class ExerciseError(AssertionError):
+    """The solution of an exercise is not right yet; the message says where and gives a hint."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message alone, the checker's own code helps nobody."""
+        return [f"Not yet. {self}"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One call of the learner's function.
+
+    Args:
+        name: What is special about it, as it ends the words "the case of ...".
+        arguments: In the order of the function.
+        expected: What must come out: tensors, numbers, strings, or sequences of them.
+        hint: Where to look if this case fails; empty takes the hint of the exercise.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+    expected: Any
+    hint: str = ""
+
+
+def check_cases(
+    name: str, function: Callable[..., Any], cases: Sequence[Case], *, hint: str
+) -> None:
+    """Call a solution with each case, print one line if all are right.
+
+    The solution gets copies: it may change what it is given.
+
+    Args:
+        name: Of the exercise.
+        function: The solution.
+        cases: In the order in which they should be understood, the simplest first.
+        hint: Where to begin.
+
+    Raises:
+        ExerciseError: If the function is not written yet, raises, or gives something else.
+    """
+    for case in cases:
+        try:
+            answer = function(*copy.deepcopy(case.arguments))
+        except NotImplementedError as error:
+            raise ExerciseError(f"{name}: {error or YOUR_TURN}.\nHint: {hint}") from None
+        except Exception as error:
+            line = traceback.extract_tb(error.__traceback__)[-1]
+            came_out = f"{type(error).__name__}: {error} (line {line.lineno}: {line.line})"
+            raise ExerciseError(_message(name, case, came_out, hint)) from None
+        problem = difference(answer, case.expected)
+        if problem:
+            raise ExerciseError(_message(name, case, f"{show(answer)}\n  {problem}", hint))
+    print(f"{name}: right in all {len(cases)} cases.")
+
+
+def difference(answer: Any, expected: Any) -> str:
+    """Say in a few words how two values differ.
+
+    Tensors may differ by rounding, and must agree in shape and in kind (integer, boolean, real);
+    so may numbers. A list may stand for a tuple.
+
+    Args:
+        answer: What came out.
+        expected: What should have.
+
+    Returns:
+        Empty if they agree.
+
+    Example:
+        `difference([1, 2], (1, 3))` is "position 1: 2 is not 3".
+    """
+    if isinstance(expected, Tensor):
+        return _tensor_difference(answer, expected)
+    if isinstance(expected, list | tuple):
+        if not isinstance(answer, list | tuple) or len(answer) != len(expected):
+            return f"a sequence of {len(expected)} was expected"
+        found = (
+            (i, difference(a, e)) for i, (a, e) in enumerate(zip(answer, expected, strict=True))
+        )
+        return next((f"position {i}: {problem}" for i, problem in found if problem), "")
+    if isinstance(expected, float) and isinstance(answer, int | float):
+        right = abs(answer - expected) <= 1e-5 + 1e-4 * abs(expected)
+    else:
+        # subtle: True == 1 and 1.0 == 1, and a learner should hear of it
+        right = type(answer) is type(expected) and bool(answer == expected)
+    return "" if right else f"{show(answer)} is not {show(expected)}"
+
+
+def show(value: Any) -> str:
+    """Write a value down, tensors with shape and rounded, long ones shortened.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        A text; of several lines for a matrix.
+
+    Example:
+        `show(torch.tensor([0.5]))` is "tensor of shape (1,), float32: [0.5]".
+    """
+    if isinstance(value, Tensor):
+        kind = str(value.dtype).removeprefix("torch.")
+        numbers = value.detach().cpu()
+        numbers = numbers.round(decimals=3) if numbers.is_floating_point() else numbers
+        text = f"tensor of shape {tuple(value.shape)}, {kind}: {numbers.tolist()}"
+    elif isinstance(value, tuple):
+        text = f"({', '.join(show(item) for item in value)}{',' * (len(value) == 1)})"
+    else:
+        text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def _tensor_difference(answer: Any, expected: Tensor) -> str:
+    if not isinstance(answer, Tensor):
+        return f"a tensor was expected, not a {type(answer).__name__}"
+    if answer.shape != expected.shape:
+        return f"shape {tuple(answer.shape)} is not {tuple(expected.shape)}"
+    if _kind(answer) != _kind(expected):
+        return f"a tensor of {_kind(expected)} was expected, not of {_kind(answer)}"
+    wrong = ~torch.isclose(answer.double(), expected.double(), rtol=1e-4, atol=1e-5, equal_nan=True)
+    if not wrong.any():
+        return ""
+    place = tuple(wrong.nonzero()[0].tolist())
+    return (
+        f"{int(wrong.sum())} of {wrong.numel()} numbers differ, the first at {list(place)}: "
+        f"{show(answer[place].item())} is not {show(expected[place].item())}"
+    )
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.dtype == torch.bool:
+        return "booleans"
+    return "real numbers" if tensor.is_floating_point() else "integers"
+
+
+def _message(name: str, case: Case, came_out: str, hint: str) -> str:
+    return (
+        f"{name}, the case of {case.name}:\n"
+        f"  went in:  {', '.join(show(argument) for argument in case.arguments)}\n"
+        f"  came out: {came_out}\n"
+        f"  expected: {show(case.expected)}\n"
+        f"Hint: {case.hint or hint}"
+    )
