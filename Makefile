@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= test
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint install notebooks learner test-notebooks toy-model clean
+.PHONY: demo test lint install docs docs-serve notebooks learner test-notebooks toy-model clean
 
 demo: $(VENV)/.installed
 	$(BIN)/minioneformer demo --output runs/demo
@@ -18,6 +18,13 @@ lint: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# The site, into site/; a warning is an error.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 notebooks: $(VENV)/.installed-notebooks
 	$(BIN)/jupyter lab notebooks
@@ -49,4 +56,4 @@ $(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml
 	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site

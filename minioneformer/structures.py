@@ -20,6 +20,7 @@ from torch import Tensor
 
 Task = Literal["semantic", "instance", "panoptic"]
 TASKS: tuple[Task, ...] = ("semantic", "instance", "panoptic")
+"""The tasks, in this order wherever there is one."""
 
 VOID_ID = 0  # the id of pixels that belong to no segment, in annotations and in predictions
 

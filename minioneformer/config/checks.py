@@ -18,7 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 STRIDES = (4, 8, 16, 32)
-STAGES = ("stage1", "stage2", "stage3", "stage4")  # as published files name them
+"""Of the four maps of a backbone."""
+STAGES = ("stage1", "stage2", "stage3", "stage4")
+"""The four stages of a backbone, as published files name them."""
 
 # Written by transformers into every configuration; none of them changes what a model computes.
 BOOKKEEPING = frozenset(

@@ -32,9 +32,11 @@ from minioneformer.config.resnet import ResNetConfig
 from minioneformer.config.swin import SwinConfig
 
 BackboneConfig: TypeAlias = SwinConfig | ConvNextConfig | DinatConfig | ResNetConfig
+"""Of any backbone."""
 BACKBONES: Mapping[str, type[SwinConfig | ConvNextConfig | DinatConfig | ResNetConfig]] = {
     config.model_type: config for config in (SwinConfig, ConvNextConfig, DinatConfig, ResNetConfig)
 }
+"""From `model_type` to the class that configures such a backbone."""
 PROPERTIES = ("label2id", "hidden_size", "num_hidden_layers")  # written, never read
 OWN = ("task_seeds_queries", "task_as_query")  # no published file has them
 OF_BACKBONE = "backbone_config."

@@ -28,7 +28,7 @@ PADDING_GRAY = 128  # of 0 .. 255, near the mean that normalisation subtracts
 class Window(NamedTuple):
     """A part of an image.
 
-    Args:
+    Attributes:
         top: First row.
         left: First column.
         height: In pixels.

@@ -30,7 +30,7 @@ PixelMask: TypeAlias = Int[Tensor, "B H W"] | Bool[Tensor, "B H W"] | Float[Tens
 class MaskOutput(Protocol):
     """What is read of the output of a model.
 
-    Args:
+    Attributes:
         class_queries_logits: Of each image and query; the last class is "no object".
         masks_queries_logits: Of each image and query, at stride 4.
     """

@@ -35,7 +35,7 @@ CONTRASTIVE = "loss_contrastive"
 class PartLosses(NamedTuple):
     """What one part of an update gives.
 
-    Args:
+    Attributes:
         losses: Weighted terms by name; the part's loss is their sum.
         hits: Matched queries with the right class, and matched queries; None if not counted.
     """
@@ -47,7 +47,7 @@ class PartLosses(NamedTuple):
 class Contrast(NamedTuple):
     """The contrastive loss of an update, and its slope for one part.
 
-    Args:
+    Attributes:
         value: The loss.
         object_slope: Gradient with respect to the object queries of the part.
         text_slope: With respect to its text queries.
