@@ -29,6 +29,7 @@ MAY_CHANGE = (
     "recipe.optimization.checkpoint_blocks",
     "recipe.optimization.checkpoint_every",
     "recipe.optimization.compile",
+    "recipe.optimization.evaluate_every",
     "recipe.optimization.keep_checkpoints",
     "recipe.optimization.keep_every",
 )

@@ -49,7 +49,7 @@ class DryRun:
         images: Of a step, over all processes.
         rows: Of the log, one per step.
         peak_gib: Of memory, in this process: with CUDA what tensors have taken of the GPU,
-            otherwise all that it had.
+            otherwise all that it had; None where the system is not asked.
         total_steps: Of the whole run.
     """
 
@@ -57,7 +57,7 @@ class DryRun:
     processes: int
     images: int
     rows: tuple[Mapping[str, int | float], ...]
-    peak_gib: float
+    peak_gib: float | None
     total_steps: int
 
     @property
@@ -79,10 +79,8 @@ class DryRun:
             for row in self.rows
         ]
         what = "of the GPU" if self.device.startswith("cuda") else "of the process"
-        lines.append(
-            f"peak memory {what}: {self.peak_gib:.2f} GiB, {self.images} images of generated "
-            "scenes a step"
-        )
+        peak = "unknown" if self.peak_gib is None else f"{self.peak_gib:.2f} GiB"
+        lines.append(f"peak memory {what}: {peak}, {self.images} images of generated scenes a step")
         lines.append(
             f"the whole run at this pace, on {self.processes} x {self.device}: {self.hours:,.1f} h "
             f"for {self.total_steps:,} steps, without reading images and without evaluations"

@@ -248,6 +248,7 @@ class Trainer:
             self.average.update()
         seconds = time.perf_counter() - started
         images = world_size() * sum(len(part.images) for part in parts)
+        memory = peak_memory(self.device)
         return {
             "step": step + 1,
             **measured,
@@ -256,7 +257,7 @@ class Trainer:
             "seconds": round(seconds, 4),
             "seconds_waiting": round(waited, 4),
             "images_per_second": round(images / seconds, 3),
-            "memory_gib": round(peak_memory(self.device), 3),
+            **({} if memory is None else {"memory_gib": round(memory, 3)}),
         }
 
     def _start(self) -> int:
