@@ -1,7 +1,7 @@
 """Hook: pages that are made when the site is built, so that nothing stands in the repository twice.
 
-The API reference (a page per module of the package), the changelog, how to contribute, and the
-source of other files that pages link to.
+The API reference (a page per module of the package), the notebooks, the changelog, how to
+contribute, and the source of other files that pages link to.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
+from notebook_pages import notebook_page, notebooks, title
 from repository import (
     PACKAGE,
     PAGES,
@@ -20,6 +21,7 @@ from repository import (
     folders,
     linked_files,
     modules,
+    origin_of,
     page_of,
     public_names,
     rewrite_links,
@@ -29,12 +31,11 @@ from repository import (
 FILE_NAME = re.compile(r"<(a|h\d)\b.*?</\1>|<code>([\w/]+\.py)</code>", re.DOTALL)
 ROOMY = {"index.md": ["navigation", "toc"], "paper_map.md": ["toc"], "fidelity.md": ["toc"]}
 SOURCE = '<details class="mkdocstrings-source">'
-COPIED = ("CHANGELOG.md", "CONTRIBUTING.md")
-ORIGINS = {PAGES[path]: path for path in COPIED}
+COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "notebooks/README.md")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Append the API reference to the navigation: a section per folder of the package."""
+    """Fill the navigation: the notebooks, and a section per folder of the package."""
     modules.cache_clear()  # `mkdocs serve` builds again when there is another one
     folders.cache_clear()
     tree: list[object] = ["api/index.md"]
@@ -46,7 +47,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for section in config.nav or []:
         if isinstance(section, dict) and "API reference" in section:
             section["API reference"] = tree
-    config.watch += [str(PACKAGE), *(str(ROOT / path) for path in COPIED)]
+        if isinstance(section, dict) and "Notebooks" in section:
+            lessons = [{title(path): page_of(path)} for path in notebooks()]
+            section["Notebooks"] = ["notebooks/index.md", *lessons]
+    config.watch += [str(PACKAGE), str(ROOT / "notebooks"), *(str(ROOT / path) for path in COPIED)]
     return config
 
 
@@ -55,7 +59,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = {"api/index.md": index_page()}
     made |= {f"api/{folder}/index.md": folder_page(folder) for folder in folders()}
     made |= {page_of(f"minioneformer/{path}"): module_page(path) for path in modules()}
-    made |= {page: (ROOT / path).read_text() for page, path in ORIGINS.items()}
+    made |= {PAGES[path]: (ROOT / path).read_text() for path in COPIED}
+    for path in notebooks():
+        made[page_of(path)], pictures = notebook_page(path)
+        for name, picture in pictures.items():
+            files.append(File.generated(config, name, content=picture))
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
     for path in sorted(files_without_page(files)):
@@ -72,7 +80,7 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         page.meta["hide"] = ROOMY[uri]
     if uri.startswith("source/"):
         page.meta["search"] = {"exclude": True}
-    return rewrite_links(markdown, ORIGINS.get(uri, f"docs/{uri}"), uri)
+    return rewrite_links(markdown, origin_of(uri), uri)
 
 
 def on_page_content(content: str, page: Page, files: Files, **_: object) -> str:
@@ -95,7 +103,7 @@ def files_without_page(files: Files) -> set[str]:
     pages = [file for file in files if file.is_documentation_page()]
     linked = set().union(
         *(
-            linked_files(file.content_string, ORIGINS.get(file.src_uri, f"docs/{file.src_uri}"))
+            linked_files(file.content_string, origin_of(file.src_uri))
             for file in pages
             if not file.src_uri.startswith("api/")
         )

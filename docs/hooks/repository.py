@@ -20,6 +20,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "minioneformer/__init__.py": "api/index.md",
+    "notebooks/README.md": "notebooks/index.md",
 }
 
 
@@ -74,12 +75,26 @@ def page_of(path: str) -> str | None:
         return PAGES[path]
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
+    if path.startswith("notebooks/") and path.endswith(".ipynb") and (ROOT / path).is_file():
+        return f"{path.removesuffix('.ipynb')}.md"
     inside = path.removeprefix("minioneformer/").removesuffix("/__init__.py").rstrip("/")
     if path.startswith("minioneformer/") and inside in modules():
         return f"api/{inside.removesuffix('.py')}.md"
     if path.startswith("minioneformer/") and inside in folders():
         return f"api/{inside}/index.md"
     return f"source/{path}.md" if (ROOT / path).is_file() else None
+
+
+def origin_of(page: str) -> str:
+    """Return the file of the repository that a page is made of, if it is made of one.
+
+    Args:
+        page: Relative to the root of the site.
+    """
+    by_page = {page: path for path, page in PAGES.items() if path != "README.md"}
+    if page.startswith("notebooks/") and page not in by_page:
+        return f"{page.removesuffix('.md')}.ipynb"
+    return by_page.get(page, f"docs/{page}")
 
 
 def linked_files(text: str, origin: str) -> set[str]:
