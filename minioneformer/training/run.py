@@ -34,7 +34,7 @@ from minioneformer.processes import (
     rank,
     world_size,
 )
-from minioneformer.structures import Batch
+from minioneformer.structures import Batch, Category
 from minioneformer.training.checkpoint import latest_checkpoint
 from minioneformer.training.initialize import read_start, start_from
 from minioneformer.training.optimizer import build_optimizer
@@ -101,12 +101,8 @@ def train(
         at_end.enter_context(joined_processes())
         dataset, categories = build_dataset(recipe.data, "train", data_root)
         device = device or default_device()
-        pretrained = build_pretrained(recipe, categories)
+        pretrained = _first_model(recipe, categories)
         predictor = build_predictor(pretrained)  # refuses now thresholds that only results need
-        if recipe.init is not None:
-            start = read_start(recipe.init)
-            report = start_from(pretrained.modules, start, class_names(categories))
-            pretrained = dataclasses.replace(pretrained, report=report)
         prepare_modules(pretrained.modules, recipe, device)
         # With class names and vocabulary size: a run on other classes is another run.
         recipe = dataclasses.replace(recipe, model=pretrained.config)
@@ -131,6 +127,15 @@ def train(
             save_pretrained(folder / MODEL_FOLDER, pretrained)
     pretrained.modules.eval()
     return pretrained
+
+
+def _first_model(recipe: Recipe, categories: Sequence[Category]) -> Pretrained:
+    """The model before the first step: random weights, or those of another model."""
+    pretrained = build_pretrained(recipe, categories)
+    if recipe.init is None:
+        return pretrained
+    report = start_from(pretrained.modules, read_start(recipe.init), class_names(categories))
+    return dataclasses.replace(pretrained, report=report)
 
 
 def was_started_again() -> bool:

@@ -7,7 +7,8 @@ What a run is made of (weights, optimizer, position in the data) lies in the las
 follows from the step, so a resumed run repeats the steps that were lost. With several processes
 all run this loop in step; the first one writes.
 
-Not here: what to train with (`recipes.py`), gradients across processes (`training/update.py`).
+Not here: what to train with (`recipes.py`), gradients across processes (`training/update.py`),
+reading and writing the state of a run (`training/run_state.py`).
 """
 
 from __future__ import annotations
@@ -31,13 +32,6 @@ from tqdm import tqdm
 from minioneformer.processes import from_main, is_main, max_over_processes, rank, world_size
 from minioneformer.structures import Batch
 from minioneformer.training.batches import batches_on_device
-from minioneformer.training.checkpoint import (
-    check_same_run,
-    checkpoint_path,
-    latest_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-)
 from minioneformer.training.failure import FailureReport, NonFiniteLossError
 from minioneformer.training.interrupt import StoppedRunError, StopRequest, defer_signals
 from minioneformer.training.logbook import Logbook, main_terms
@@ -46,6 +40,7 @@ from minioneformer.training.memory import peak_memory
 from minioneformer.training.optimizer import optimized_parameters
 from minioneformer.training.precision import Precision
 from minioneformer.training.randomness import seed_step
+from minioneformer.training.run_state import RunState
 from minioneformer.training.schedule import Schedule
 from minioneformer.training.update import PartLosses
 from minioneformer.training.weight_average import WeightAverage
@@ -149,21 +144,21 @@ class Trainer:
         self.precision = Precision(autocast, self.device)
         self.average = None if ema_decay is None else WeightAverage(model, ema_decay)
         self.checkpoint_every = checkpoint_every
-        self.keep_checkpoints = keep_checkpoints
-        self.keep_every = keep_every
         self.callbacks = tuple(callbacks)
         self.at_end = at_end
         self.progress = progress
         self.logbook = Logbook(folder=self.folder)
         self.parameters = optimized_parameters(optimizer, model)
-        # What must not change between a run and its continuation, as JSON would give it back.
-        settings = {
-            "clip_norm": clip_norm,
-            "autocast": autocast,
-            "ema_decay": ema_decay,
-            "schedule": dataclasses.asdict(schedule),
-        }
-        self.identity = json.loads(json.dumps({"recipe": dict(recipe), "trainer": settings}))
+        self.state = RunState(
+            folder=self.folder,
+            model=model,
+            optimizer=optimizer,
+            precision=self.precision,
+            average=self.average,
+            identity=_identity(recipe, clip_norm, autocast, ema_decay, schedule),
+            keep=keep_checkpoints,
+            keep_every=keep_every,
+        )
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._previous_grad_norm: float | None = None
@@ -184,7 +179,7 @@ class Trainer:
             StoppedRunError: After Ctrl-C or SIGTERM, once the step is done and a checkpoint
                 written; a KeyboardInterrupt. A second signal stops at once.
         """
-        step = self._resume() if resume else self._start()
+        step = self._begin(resume)
         batches = batches_on_device(self.loader_from, step * self.accumulate, self.device)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
@@ -260,53 +255,16 @@ class Trainer:
             **({} if memory is None else {"memory_gib": round(memory, 3)}),
         }
 
-    def _start(self) -> int:
-        """Open the folder of a new run; returns the step to begin at."""
-        if is_main():
-            self.folder.mkdir(parents=True, exist_ok=True)
-        taken = latest_checkpoint(self.folder) is not None or self.logbook.path.exists()
-        if from_main(taken):
-            raise ValueError(
-                f"output folder already holds a run, got {str(self.folder)!r}: resume it or "
-                f"choose another folder."
-            )
+    def _begin(self, resume: bool) -> int:
+        """Open the folder; returns the step to begin at."""
+        if resume:
+            return self.state.restore(self.total_steps)
+        self.state.open()
         self._save(0)
         return 0
 
-    def _resume(self) -> int:
-        """Take everything back from the newest checkpoint; returns the step to begin at."""
-        path = from_main(latest_checkpoint(self.folder))
-        if path is None:
-            raise ValueError(f"nothing to resume in {str(self.folder)!r}: start a new run there.")
-        state = load_checkpoint(path)
-        check_same_run(path, state, self.identity)
-        if state["step"] > self.total_steps:
-            raise ValueError(
-                f"{path} holds {state['step']} steps, more than asked for, got {self.total_steps=}."
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.load_state_dict(state["precision"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        if is_main():
-            self.logbook.drop_after(state["step"])
-        logger.info("resumed after step %d from %s", state["step"], path)
-        return state["step"]
-
     def _save(self, step: int) -> None:
-        if not is_main():
-            return
-        state = {
-            "step": step,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "precision": self.precision.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            **self.identity,
-        }
-        path = checkpoint_path(self.folder, step)
-        save_checkpoint(path, state, keep=self.keep_checkpoints, keep_every=self.keep_every)
+        self.state.save(step)
         if time.monotonic() - self._drawn_at > SECONDS_BETWEEN_PICTURES:
             self._draw()
             self._drawn_at = time.monotonic()
@@ -391,6 +349,23 @@ class Trainer:
         if number := max_over_processes(request.signal):
             self._save(step)
             raise StoppedRunError(f"stopped after step {step}; resume to go on.", number)
+
+
+def _identity(
+    recipe: Mapping[str, Any],
+    clip_norm: float | None,
+    autocast: str | None,
+    ema_decay: float | None,
+    schedule: Schedule,
+) -> dict[str, Any]:
+    """What must not change between a run and its continuation, as JSON would give it back."""
+    settings = {
+        "clip_norm": clip_norm,
+        "autocast": autocast,
+        "ema_decay": ema_decay,
+        "schedule": dataclasses.asdict(schedule),
+    }
+    return json.loads(json.dumps({"recipe": dict(recipe), "trainer": settings}))
 
 
 def _check_counts(counts: Mapping[str, int | None]) -> None:

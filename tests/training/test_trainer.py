@@ -678,7 +678,7 @@ def test_resuming_with_another_recipe_names_the_difference(whole_run, change, me
 
 
 def test_resuming_past_the_end_is_refused(whole_run):
-    with pytest.raises(ValueError, match=r"holds 9 steps.*got self.total_steps=5"):
+    with pytest.raises(ValueError, match=r"holds 9 steps.*got total_steps=5"):
         make_trainer(whole_run.folder, total_steps=5).fit(resume=True)
 
 
