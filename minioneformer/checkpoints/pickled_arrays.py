@@ -45,7 +45,8 @@ def read_pickled_arrays(content: bytes) -> dict[Any, Any]:
     Raises:
         ForbiddenGlobalError: If the pickle asks for anything that arrays do not need; nothing
             was called.
-        ValueError: If it is cut off, is no such pickle, or holds arrays of other than numbers.
+        ValueError: If it is cut off, is no such pickle, asks for more memory than
+            there is, or holds arrays of other than numbers.
     """
     try:
         # subtle: files of Python 2 have byte strings where Python 3 has text.
@@ -53,8 +54,10 @@ def read_pickled_arrays(content: bytes) -> dict[Any, Any]:
         if not isinstance(values, dict):
             raise ValueError(f"it holds a {type(values).__name__} and no dictionary of weights")
         return _as_tensors(values)
-    except (ForbiddenGlobalError, MemoryError):
+    except ForbiddenGlobalError:
         raise
+    except MemoryError as error:  # a damaged length can ask for any amount
+        raise ValueError("the pickle is broken, or larger than the memory") from error
     # subtle: a broken pickle fails in whichever function its bytes happen to reach.
     except Exception as error:
         raise ValueError(f"the pickle is broken ({type(error).__name__}: {error})") from error

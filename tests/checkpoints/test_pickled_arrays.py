@@ -133,6 +133,13 @@ def test_a_damaged_pickle_is_an_error_or_still_a_dictionary(data):
         assert str(error)
 
 
+def test_a_damaged_length_that_asks_for_all_memory_is_refused():
+    content = bytearray(pickle.dumps({"model": {"a": ARRAY, "b": np.float32(2)}}, protocol=4))
+    content[11] = 150  # bytearray of a length that the next eight bytes give
+    with pytest.raises(ValueError, match="the pickle is broken"):
+        read_pickled_arrays(bytes(content))
+
+
 @pytest.mark.parametrize("length", [0, 1, 20, 100])
 def test_a_pickle_that_is_cut_off_is_refused(length):
     content = pickle.dumps({"a": ARRAY})
