@@ -18,6 +18,7 @@ from minioneformer.exercises.learner import (
     write_learner_versions,
     write_notebook,
 )
+from minioneformer.exercises.parameters import set_parameters
 
 
 def learner(folder: tyro.conf.Positional[Path], target: tyro.conf.Positional[Path]) -> int:
@@ -32,18 +33,30 @@ def learner(folder: tyro.conf.Positional[Path], target: tyro.conf.Positional[Pat
     return 0
 
 
-def run(notebooks: tyro.conf.Positional[list[Path]], /, *, write: bool = False) -> int:
+def run(
+    notebooks: tyro.conf.Positional[list[Path]],
+    /,
+    *,
+    write: bool = False,
+    set: tuple[str, ...] = (),  # noqa: A002
+) -> int:
     """Run notebooks from the top, each in a fresh kernel; print seconds and size of each.
 
     Args:
         notebooks: Files.
         write: Keep the outputs: replace the files.
+        set: Parameters of the notebooks, as in `FULL=True`.
+
+    Raises:
+        ValueError: If both are given: what is kept is the form that the file states.
     """
+    if write and set:
+        raise ValueError(f"--write keeps the form that the file states, got {set=} as well.")
     status = 0
     for path in notebooks:
         # another folder than that of the notebook: nothing in it may depend on where it runs
         with tempfile.TemporaryDirectory() as folder:
-            result = execute(read_notebook(path), folder)
+            result = execute(set_parameters(read_notebook(path), set), folder)
         failed = failed_cells(result.notebook)
         for position, message in failed.items():
             print(f"{path.name}, cell {position}: {message}", file=sys.stderr)
