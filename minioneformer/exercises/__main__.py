@@ -1,4 +1,4 @@
-"""`python -m minioneformer.exercises learner | run`: notebooks for learners; notebooks run.
+"""`python -m minioneformer.exercises learner | run | grade`: notebooks for learners, run, graded.
 
 A mistake of the user gives one line on the standard error and exit status 2, a notebook that
 failed gives 1.
@@ -13,6 +13,7 @@ from pathlib import Path
 import tyro
 
 from minioneformer.exercises.execute import execute, failed_cells
+from minioneformer.exercises.grading import grade
 from minioneformer.exercises.learner import (
     read_notebook,
     write_learner_versions,
@@ -67,9 +68,40 @@ def run(
     return status
 
 
+def grades(
+    notebooks: tyro.conf.Positional[list[Path]],
+    /,
+    *,
+    reference: Path = Path("notebooks"),
+) -> int:
+    """Run the exercises of notebooks that learners hand in; print a line for each exercise.
+
+    Args:
+        notebooks: Files, named as those of the course. Their code is run: know whose it is.
+        reference: Folder of the course.
+
+    Raises:
+        ValueError: If the course has no notebook of that name.
+    """
+    for path in notebooks:
+        if not (reference / path.name).is_file():
+            raise ValueError(
+                f"{reference} has no notebook of that name, got path={str(path)!r}. Notebooks that "
+                "are handed in keep their names; put them into a folder for each learner."
+            )
+        known = read_notebook(reference / path.name)
+        with tempfile.TemporaryDirectory() as folder:
+            for result in grade(read_notebook(path), known, folder):
+                reason = " ".join(result.message.removeprefix("ExerciseError: ").split())
+                print(path, result.exercise, f"not yet: {reason}" if reason else "right", sep="\t")
+    return 0
+
+
+COMMANDS = {"learner": learner, "run": run, "grade": grades}
+
 if __name__ == "__main__":
     try:
-        sys.exit(tyro.extras.subcommand_cli_from_dict({"learner": learner, "run": run}))
+        sys.exit(tyro.extras.subcommand_cli_from_dict(COMMANDS))
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,73 @@
+"""Grades: right, not yet with the reason, and a check that somebody took out.
+
+Mutants that must fail: sections that are not needed are run; a missing check counts as right.
+"""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from minioneformer.exercises.grading import exercise_names, exercise_sections, grade
+from minioneformer.exercises.learner import (
+    learner_version,
+    read_notebook,
+    source_of,
+    write_notebook,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+TOUR = ROOT / "notebooks" / "00_tour.ipynb"
+
+
+@pytest.fixture(autouse=True)
+def kernel(monkeypatch):
+    for module in ("nbclient", "nbformat", "ipykernel"):
+        pytest.importorskip(module, reason="the extra `notebooks` is not installed")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+
+
+def test_only_set_up_and_exercises_are_run():
+    sources = [source_of(cell) for cell in exercise_sections(read_notebook(TOUR))["cells"]]
+    assert sources[0].startswith("## Set up")
+    text = "\n".join(sources)
+    assert "import torch" in text and "check_kept_queries(kept_queries)" in text
+    assert "load_pretrained(" not in text and "## By hand" not in text
+
+
+def test_one_right_one_missing(tmp_path):
+    notebook = read_notebook(TOUR)
+    first, second = exercise_names(notebook)
+    assert (first, second) == ("multiply_masks", "kept_queries")
+    handed_in = notebook | {
+        "cells": [c for c in notebook["cells"] if f"check_{second}({second})" != source_of(c)]
+    }
+    with warnings.catch_warnings():  # of the client
+        warnings.simplefilter("ignore")
+        one, other = grade(handed_in, notebook, tmp_path)
+    assert (one.exercise, one.message) == (first, "")
+    assert (other.exercise, other.message) == (second, "its check is missing or was changed")
+
+
+def test_the_command_prints_a_line_for_each_exercise(tmp_path):
+    path = write_notebook(learner_version(read_notebook(TOUR)), tmp_path / TOUR.name)
+    command = [sys.executable, "-m", "minioneformer.exercises", "grade", str(path)]
+    done = subprocess.run(
+        [*command, "--reference", str(TOUR.parent)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [
+        [str(path), n] for n in ("multiply_masks", "kept_queries")
+    ]
+    assert all(line[2].startswith("not yet: ") and "your turn. Hint: " in line[2] for line in lines)
+
+    path = write_notebook(read_notebook(TOUR), tmp_path / "other.ipynb")
+    done = subprocess.run(
+        [*command[:-1], str(path)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: notebooks has no notebook of that name, got path=")
