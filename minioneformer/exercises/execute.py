@@ -61,6 +61,7 @@ def execute(notebook: Notebook, folder: str | Path) -> Execution:
         extra_arguments=["--IPKernelApp.log_level=40"],  # errors only, on our standard error
         allow_errors=True,
         record_timing=False,
+        coalesce_streams=True,  # else the number of outputs depends on how fast they come
         resources={"metadata": {"path": str(folder)}},
     )
     executed = client.execute()
