@@ -101,7 +101,11 @@ def load_into(
         for name in own
         if name in weights and weights[name].shape != own[name].shape
     }
-    by_classes = {name: pair for name, pair in shapes.items() if name.endswith(CLASS_TENSORS)}
+    by_classes = {
+        name: (old, new)
+        for name, (old, new) in shapes.items()
+        if name.endswith(CLASS_TENSORS) and old[1:] == new[1:]
+    }
     missing = [name for name in own if name not in weights]
     _refuse_misfits(
         source,

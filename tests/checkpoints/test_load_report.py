@@ -118,6 +118,15 @@ def test_with_the_word_the_class_head_begins_anew():
         assert torch.equal(tensor, before[name]) == (name in report.mismatched)
 
 
+def test_a_head_of_another_width_is_no_matter_of_classes():
+    weights = weights_of(8)
+    name = next(name for name in weights if name.endswith("class_head.weight"))
+    weights[name] = weights[name].T.contiguous()
+    for new_classes in (False, True):
+        with pytest.raises(ValueError, match=r"1 of another shape: heads.class_head.weight"):
+            load_into(Small(5), weights, new_classes=new_classes)
+
+
 def test_the_word_changes_nothing_where_the_classes_are_the_same():
     model = Small(3)
     assert load_into(model, weights_of(3), new_classes=True).complete
