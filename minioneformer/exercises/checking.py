@@ -129,7 +129,7 @@ def show(value: Any) -> str:
     if isinstance(value, Tensor):
         kind = str(value.dtype).removeprefix("torch.")
         numbers = value.detach().cpu()
-        numbers = numbers.round(decimals=3) if numbers.is_floating_point() else numbers
+        numbers = numbers.double().round(decimals=3) if numbers.is_floating_point() else numbers
         text = f"tensor of shape {tuple(value.shape)}, {kind}: {numbers.tolist()}"
     elif isinstance(value, tuple):
         text = f"({', '.join(show(item) for item in value)}{',' * (len(value) == 1)})"

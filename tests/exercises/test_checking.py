@@ -111,7 +111,7 @@ def test_what_counts_as_equal(answer, expected):
 
 
 def test_values_are_shown_so_that_they_can_be_read():
-    assert show(torch.tensor([0.5])) == "tensor of shape (1,), float32: [0.5]"
+    assert show(torch.tensor([0.392])) == "tensor of shape (1,), float32: [0.392]"
     assert show((torch.tensor([True]),)) == "(tensor of shape (1,), bool: [True],)"
     assert show("ab") == "'ab'"
     assert show(list(range(1000))).endswith(" ...")
