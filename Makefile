@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test
+NOTEBOOK_EXTRAS ?= test,notebooks
 BIN := $(VENV)/bin
 
 .PHONY: demo test lint install docs docs-serve notebooks learner test-notebooks toy-model clean
@@ -33,9 +34,9 @@ notebooks: $(VENV)/.installed-notebooks
 learner: $(VENV)/.installed
 	$(BIN)/python -m minioneformer.exercises learner notebooks runs/learner
 
-# Runs every notebook twice, with its solutions and without; prints seconds and size of each.
-test-notebooks: $(VENV)/.installed-test,notebooks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_notebooks.py
+# Runs every notebook, its exercises with solutions and without; prints seconds and size of each.
+test-notebooks: $(VENV)/.installed-$(NOTEBOOK_EXTRAS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m notebooks -n auto --dist loadgroup tests/test_run_notebooks.py
 
 # The model that ships with the package; takes as long as the demo.
 toy-model: $(VENV)/.installed

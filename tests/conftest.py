@@ -19,6 +19,16 @@ import torch.multiprocessing
 torch.zeros((), requires_grad=True).backward()
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What `make test-notebooks` measured, at the end, whichever worker did it."""
+    reports = [r for name in ("passed", "failed") for r in terminalreporter.getreports(name)]
+    rows = sorted(value for r in reports for key, value in r.user_properties if key == "notebook")
+    if rows:
+        terminalreporter.section("notebooks")
+    for name, seconds, kilobytes in rows:
+        terminalreporter.write_line(f"{name:32} {seconds:4.0f} s {kilobytes:4.0f} kB")
+
+
 @pytest.fixture
 def rng() -> torch.Generator:
     """A generator with a fixed seed; pass it, never seed globally."""

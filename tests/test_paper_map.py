@@ -89,7 +89,8 @@ def test_links_of_the_map_lead_to_files():
 def test_boxes_of_the_drawing_link_to_the_files_they_name():
     svg = "{http://www.w3.org/2000/svg}"
     drawing = ElementTree.parse(FIGURE).getroot()
-    boxes = drawing.findall(f".//{svg}a")
+    links = drawing.findall(f".//{svg}a")
+    boxes = [link for link in links if link.get("class") != "lesson"]
     drawn = set()
     for box in boxes:
         label = next(t.text for t in box.iter(f"{svg}text") if "file" in t.attrib["class"])
@@ -114,6 +115,23 @@ def test_boxes_of_the_drawing_link_to_the_files_they_name():
         "text/text_encoder.py",
     }
     assert {path for path, box in mapped.items() if box[:3] in PANELS} - parts <= drawn
+
+
+def test_numbers_in_the_drawing_link_to_the_notebooks_of_the_box_before():
+    svg = "{http://www.w3.org/2000/svg}"
+    title = {file_and_names(row[2])[0]: row[0].partition(",")[0] for row in ROWS}
+    notebooks = {(row[0].partition(",")[0], row[5].rpartition("/")[2].rstrip(")")) for row in ROWS}
+    drawn, box = 0, ""
+    for link in ElementTree.parse(FIGURE).getroot().findall(f".//{svg}a"):
+        texts = [text.text for text in link.iter(f"{svg}text")]
+        if link.get("class") != "lesson":
+            box = texts[-1]
+            continue
+        drawn += 1
+        target = (FIGURE.parent / link.attrib["href"]).resolve()
+        assert target.is_file() and target.name.startswith(f"{texts[0]}_")
+        assert box == "pixels.py" or (title[box], target.name) in notebooks
+    assert drawn >= 20
 
 
 def test_the_drawing_can_be_read_on_dark_pages():

@@ -49,7 +49,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
             section["API reference"] = tree
         if isinstance(section, dict) and "Notebooks" in section:
             lessons = [{title(path): page_of(path)} for path in notebooks()]
-            section["Notebooks"] = ["notebooks/index.md", *lessons]
+            section["Notebooks"] = ["notebooks/index.md", *lessons, {"For teachers": "teaching.md"}]
     config.watch += [str(PACKAGE), str(ROOT / "notebooks"), *(str(ROOT / path) for path in COPIED)]
     return config
 

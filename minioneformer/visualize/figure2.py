@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 BOX = re.compile(r'<a href="[^"]*">(.*?<text class="name[^>]*>([^<]*)</text>.*?)</a>', re.DOTALL)
+LESSON = re.compile(r'<a href="[^"]*" (class="lesson">.*?)</a>')
 LIGHT = """  .lit rect { fill: #ffd84d; stroke: #a86f00; stroke-width: 3; }
   .lit text { fill: #1d2733; }
 </style>"""
@@ -45,7 +46,7 @@ def figure2_boxes() -> tuple[str, ...]:
 
 
 def figure2(*lit: str) -> Drawing:
-    """Draw Figure 2, each box with its file; the boxes of this lesson in yellow.
+    """Draw Figure 2, each box with its file and its notebooks; those of this lesson in yellow.
 
     Args:
         lit: Names of boxes, see `figure2_boxes`; none lights none.
@@ -72,7 +73,8 @@ def figure2(*lit: str) -> Drawing:
         opening = '<g class="lit">' if match[2] in lit else "<g>"
         return f"{opening}{match[1]}</g>"
 
-    return Drawing(BOX.sub(draw, _source()).replace("</style>", LIGHT))
+    drawing = LESSON.sub(r"<g \1</g>", BOX.sub(draw, _source()))
+    return Drawing(drawing.replace("</style>", LIGHT))
 
 
 def _source() -> str:

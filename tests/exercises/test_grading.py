@@ -30,6 +30,15 @@ def kernel(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
 
 
+def test_the_page_for_teachers_names_every_exercise():
+    page = (ROOT / "docs" / "teaching.md").read_text()
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        (row,) = (line for line in page.splitlines() if f"../notebooks/{path.name})" in line)
+        assert row.endswith(
+            "| " + ", ".join(f"`{n}`" for n in exercise_names(read_notebook(path))) + " |"
+        )
+
+
 def test_only_set_up_and_exercises_are_run():
     sources = [source_of(cell) for cell in exercise_sections(read_notebook(TOUR))["cells"]]
     assert sources[0].startswith("## Set up")

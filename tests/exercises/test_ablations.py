@@ -1,0 +1,111 @@
+"""Wrong answers that learners give, and the hint that each gets."""
+
+import math
+import statistics
+
+import pytest
+
+from minioneformer.exercises.ablations import (
+    check_paired_difference,
+    check_summarize_runs,
+    check_verdict,
+)
+from minioneformer.exercises.checking import ExerciseError
+
+
+def summaries(runs, *, spread=statistics.stdev, alone=None, failed=()):
+    values = {}
+    for name, _, value in runs:
+        values.setdefault(name, []).extend(failed if value is None else [value])
+    return [
+        (name, len(v), statistics.fmean(v), spread(v) if len(v) > 1 else alone)
+        for name, v in values.items()
+    ]
+
+
+def paired(full, other):
+    return error_of([other[seed] - full[seed] for seed in full if seed in other])
+
+
+def error_of(differences):
+    return statistics.fmean(differences), statistics.stdev(differences) / len(differences) ** 0.5
+
+
+def verdict(differences, quantile):
+    if len(differences) < 2:
+        return "not shown"
+    mean, error = error_of(differences)
+    if abs(mean) <= quantile * error:
+        return "not shown"
+    return "better" if mean > 0 else "worse"
+
+
+def test_right_answers_pass(capsys):
+    check_summarize_runs(summaries)
+    check_paired_difference(paired)
+    check_verdict(verdict)
+    assert capsys.readouterr().out.count("right in all") == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"spread": statistics.pstdev}, "divided by n - 1"),
+        ({"alone": 0.0}, "one run has no spread"),
+        ({"failed": [0.0]}, "they count neither as 0"),
+    ],
+)
+def test_another_spread_a_spread_of_one_run_and_a_failure_as_zero(changes, hint):
+    with pytest.raises(ExerciseError, match=hint):
+        check_summarize_runs(lambda runs: summaries(runs, **changes))
+
+
+def test_the_standard_error_without_pairs_is_noticed():
+    def unpaired(full, other):
+        spreads = [statistics.stdev(v.values()) ** 2 / len(v) for v in (full, other)]
+        means = [statistics.fmean(v.values()) for v in (full, other)]
+        return means[1] - means[0], math.sqrt(sum(spreads))
+
+    with pytest.raises(ExerciseError, match="subtract first, for each seed"):
+        check_paired_difference(unpaired)
+
+
+def test_pairs_by_position_and_a_sign_turned_round_are_noticed():
+    def by_position(full, other):
+        return error_of([b - a for a, b in zip(full.values(), other.values(), strict=True)])
+
+    with pytest.raises(ExerciseError, match="look values up by seed"):
+        check_paired_difference(by_position)
+    with pytest.raises(ExerciseError, match="subtract first"):
+        check_paired_difference(lambda full, other: paired(other, full))
+
+
+def test_a_missing_partner_is_noticed():
+    def all_seeds(full, other):
+        return error_of([other[seed] - full[seed] for seed in full])
+
+    with pytest.raises(ExerciseError, match="only seeds that both have"):
+        check_paired_difference(all_seeds)
+
+
+def test_a_verdict_by_the_mean_or_by_the_signs_is_noticed():
+    with pytest.raises(ExerciseError, match="the interval contains zero"):
+        check_verdict(lambda d, _: "better" if statistics.fmean(d) > 0 else "worse")
+    with pytest.raises(ExerciseError, match="the interval contains zero"):
+        check_verdict(lambda d, _: "worse" if max(d) < 0 else "better")
+
+
+def test_a_division_by_the_error_and_a_verdict_from_one_run_are_noticed():
+    def by_ratio(differences, quantile):
+        mean, error = error_of(differences)
+        return "not shown" if abs(mean / error) <= quantile else verdict(differences, 0)
+
+    with pytest.raises(ExerciseError, match="compare, do not divide by it"):
+        check_verdict(by_ratio)
+
+    def one_is_enough(differences, quantile):
+        alone = "better" if differences[0] > 0 else "worse"
+        return alone if len(differences) == 1 else verdict(differences, quantile)
+
+    with pytest.raises(ExerciseError, match="however large it is"):
+        check_verdict(one_is_enough)
