@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import tyro
@@ -97,7 +98,7 @@ def grades(
     return 0
 
 
-COMMANDS = {"learner": learner, "run": run, "grade": grades}
+COMMANDS: dict[str, Callable[..., int]] = {"learner": learner, "run": run, "grade": grades}
 
 if __name__ == "__main__":
     try:

@@ -79,10 +79,17 @@ def check_process_losses(function: Callable[[Sequence[Tensor]], Tensor]) -> None
             "mean number of masks.",
         ),
         Case(
+            name="one mask for three processes",
+            arguments=([torch.tensor([2.0]), none, none],),
+            expected=torch.tensor([6.0, 0.0, 0.0]),
+            hint="the mean number of masks may be below 1, here it is 1/3: 2 / (1/3), averaged "
+            "over three processes, is the 2 of one batch.",
+        ),
+        Case(
             name="no mask anywhere",
             arguments=([none, none],),
             expected=torch.zeros(2),
-            hint="0 divided by 0 is nan, and one nan ends a run: divide by 1 at least.",
+            hint="0 divided by 0 is nan, and one nan ends a run: without any mask, count one.",
         ),
     ]
     hint = "the sum of each process, divided by (masks of all processes) / (processes)."

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from minioneformer.processes import mean_over_processes
+from minioneformer.processes import mean_over_processes, world_size
 from minioneformer.structures import TaskTarget
 
 
@@ -26,7 +26,7 @@ class LossTotals:
     """Divisors of the losses of one part.
 
     Args:
-        masks: Annotated masks, >= 1.
+        masks: Annotated masks, > 0; below 1 if there are fewer masks than parts.
         class_weight: Sum over the queries of their weight in the classification, > 0.
     """
 
@@ -45,7 +45,8 @@ def count_totals(
         no_object_weight: Of a query without a target; the others weigh 1.
 
     Returns:
-        Means over the parts of all processes; at least one mask, so that nothing is divided by 0.
+        Means over the parts of all processes. Without any mask there counts to be one, so that
+        nothing is divided by 0.
 
     Example:
         Two parts with one image each, 3 queries, weight 0.1; 2 masks and none: 1 mask, and class
@@ -58,4 +59,6 @@ def count_totals(
         weight += matched + no_object_weight * (num_queries - matched)
     own = torch.tensor([masks, weight], dtype=torch.float64) / len(parts)
     masks, weight = mean_over_processes(own).tolist()
-    return LossTotals(masks=max(masks, 1.0), class_weight=weight)
+    # subtle: one in all parts, not in each, or few masks in many parts would weigh too little
+    one_mask = 1 / (len(parts) * world_size())
+    return LossTotals(masks=max(masks, one_mask), class_weight=weight)

@@ -22,8 +22,8 @@ def plan(steps, milestones, lr, batch, new):
 
 
 def shares(losses):
-    masks = sum(len(own) for own in losses) / len(losses)
-    return torch.stack([own.sum() for own in losses]) / max(masks, 1)
+    masks = max(sum(len(own) for own in losses), 1)
+    return torch.stack([own.sum() for own in losses]) / (masks / len(losses))
 
 
 def parts(batch, processes, state, image, memory):
@@ -76,7 +76,14 @@ def test_a_plan_that_sees_other_images(wrong, hint):
                 torch.stack([own.sum() for own in losses])
                 / (len(torch.cat(losses)) / len(losses) or math.nan)
             ),
-            "divide by 1 at least",
+            "without any mask, count one",
+        ),
+        (
+            lambda losses: (
+                torch.stack([own.sum() for own in losses])
+                / max(len(torch.cat(losses)) / len(losses), 1)
+            ),
+            "the mean number of masks may be below 1",
         ),
     ],
 )

@@ -41,8 +41,13 @@ def test_of_more_masks_than_queries_all_divide_the_mask_loss_but_n_are_matched()
 
 def test_without_masks_nothing_is_divided_by_zero():
     totals = count([0], [0])
-    assert totals.masks == 1
+    assert totals.masks == 0.5  # one mask in two parts
     assert totals.class_weight == pytest.approx(0.3)
+
+
+def test_one_mask_in_two_parts_weighs_as_much_as_in_one():
+    """Its loss / 0.5 in one part, 0 in the other: their mean is its loss."""
+    assert count([1], [0]).masks == 0.5
 
 
 def test_other_processes_count(monkeypatch):

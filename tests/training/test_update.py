@@ -122,7 +122,13 @@ def assert_same(found: tuple[dict, dict], expected: tuple[dict, dict]) -> None:
         )
 
 
-EMPTY = {"none": range(0), "second half": range(4, 8), "all": range(8), "some": range(1, 4)}
+EMPTY = {
+    "none": range(0),
+    "second half": range(4, 8),
+    "all": range(8),
+    "some": range(1, 4),
+    "all but one": range(1, 8),
+}
 
 
 @pytest.mark.parametrize("contrastive_weight", [0.5, 0.0])
