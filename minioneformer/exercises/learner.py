@@ -4,7 +4,8 @@ Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
 In the notebooks of the repository the solution of an exercise stands between two comment lines,
 `# solution` and `# end of solution`. The learner's version has one line there,
-`raise NotImplementedError("your turn")`, and no outputs.
+`raise NotImplementedError("your turn")`, and no outputs. It lies wherever a learner puts it, so its
+links to files of the repository lead to the web.
 
 Not here: running notebooks (`exercises/execute.py`), checking a solution (`exercises/checking.py`).
 """
@@ -22,6 +23,7 @@ from minioneformer.exercises.checking import YOUR_TURN
 
 Notebook = dict[str, Any]  # as JSON has it
 
+REPOSITORY = "https://github.com/minioneformer/minioneformer/blob/main"
 BEGIN, FINISH = "# solution", "# end of solution"
 SOLUTION = re.compile(rf"^( *){BEGIN}\n.*?^\1{FINISH}$", re.MULTILINE | re.DOTALL)
 
@@ -102,7 +104,7 @@ def remove_solutions(source: str) -> str:
 
 
 def learner_version(notebook: Notebook) -> Notebook:
-    """Take out solutions and outputs.
+    """Take out solutions and outputs; lead links out of the folder to the web.
 
     Args:
         notebook: With its solutions; it is left as it is.
@@ -118,6 +120,9 @@ def learner_version(notebook: Notebook) -> Notebook:
         if cell["cell_type"] == "code":
             lines = remove_solutions(source_of(cell)).splitlines(keepends=True)
             cell |= {"source": lines, "outputs": [], "execution_count": None}
+        else:
+            text = source_of(cell).replace("](../", f"]({REPOSITORY}/")
+            cell["source"] = text.splitlines(keepends=True)
     return result
 
 

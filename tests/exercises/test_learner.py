@@ -87,6 +87,14 @@ def test_statements_stay_and_outputs_go():
     assert before == notebook()
 
 
+def test_links_to_files_lead_to_the_web_and_links_to_notebooks_stay():
+    text = "[model.py](../minioneformer/model.py), [01](01_tokenizer.ipynb)"
+    cell = {"cell_type": "markdown", "metadata": {}, "source": text}
+    (changed,) = learner_version({"cells": [cell]})["cells"]
+    web = "https://github.com/minioneformer/minioneformer/blob/main/minioneformer/model.py"
+    assert "".join(changed["source"]) == f"[model.py]({web}), [01](01_tokenizer.ipynb)"
+
+
 def test_a_folder_becomes_another_folder(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.ipynb").write_text(json.dumps(notebook()))
