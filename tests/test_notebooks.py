@@ -6,11 +6,14 @@ output of the author's machine; a link to a file that was moved.
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from minioneformer.exercises.execute import check_cells, failed_cells
+from minioneformer.exercises.grading import exercise_sections
 from minioneformer.exercises.learner import (
     BEGIN,
     FINISH,
@@ -123,6 +126,16 @@ def test_two_exercises_at_least_each_with_its_check_below(path):
         assert check == f"check_{function.name}({function.name})"
         statement = source_of(notebook["cells"][position - 1])
         assert f": `{function.name}`.**" in statement
+
+
+@each_notebook
+def test_exercises_need_nothing_but_what_the_set_up_imports(path):
+    """So they can be graded without running the lesson, and done again in an empty notebook."""
+    cells = code_cells(exercise_sections(read_notebook(path)))
+    source = "\n\n".join(ast.unparse(python_of(cell)) for cell in cells)
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "-"]
+    done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @each_notebook
