@@ -89,7 +89,9 @@ class WindowAttention(nn.Module):
             qkv=3,
             heads=self.num_heads,
         )
-        bias = bias.flatten(0, 1)[None].to(q.dtype)  # (1, n * heads, area, area)
+        # subtle: expanded here, without a copy, because attention itself would ask whether there is
+        # one window or image only, and an export for any number must not.
+        bias = bias.flatten(0, 1).to(q.dtype).expand(q.shape[0], -1, -1, -1)  # (b, n * heads, ...)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
         attended = rearrange(
