@@ -2,7 +2,7 @@
 
 Paper: OneFormer (arXiv 2211.06220), Sec. 4.1 (COCO); not drawn in Figure 2.
 
-    folder/{name}/000000000007.png                  the image
+    folder/{name}/000000000007.png                  the image (or .jpg, as in the original)
     folder/panoptic_{name}/000000000007.png         its segment map
     folder/annotations/panoptic_{name}.json         images, annotations, categories
 
@@ -26,6 +26,8 @@ from minioneformer.atomic import write_text_atomically
 from minioneformer.panoptic_png import write_panoptic_png
 from minioneformer.structures import VOID_ID, Category, PanopticSample
 
+IMAGE_SUFFIXES = (".png", ".jpg")
+
 
 def write_coco_panoptic(
     samples: Iterable[PanopticSample],
@@ -33,6 +35,7 @@ def write_coco_panoptic(
     folder: str | Path,
     *,
     name: str = "train",
+    image_suffix: str = ".png",
 ) -> Path:
     """Write images, panoptic PNGs and the annotation file, the latter last and in one step.
 
@@ -41,6 +44,7 @@ def write_coco_panoptic(
         categories: The catalogue that the samples' labels refer to.
         folder: Root of the layout; created if missing.
         name: Of the split.
+        image_suffix: Of the images; ".jpg" is what COCO has, and loses a little.
 
     Returns:
         The annotation file, `annotations/panoptic_{name}.json`.
@@ -48,8 +52,11 @@ def write_coco_panoptic(
     Raises:
         FileExistsError: If that file is there already.
         ValueError: If two samples share an id, an id is no plain file name, a label is not in
-            the catalogue, or segments and segment map name different ids.
+            the catalogue, segments and segment map name different ids, or images would be neither
+            PNG nor JPEG files.
     """
+    if image_suffix not in IMAGE_SUFFIXES:
+        raise ValueError(f"images end in {' or '.join(IMAGE_SUFFIXES)}, got {image_suffix=}.")
     folder = Path(folder)
     json_path = folder / "annotations" / f"panoptic_{name}.json"
     if json_path.exists():
@@ -64,24 +71,25 @@ def write_coco_panoptic(
     images: dict[int | str, dict[str, Any]] = {}
     annotations = []
     for sample in samples:
-        file_name = _file_name(sample.image_id)
+        stem = _stem(sample.image_id)
         if sample.image_id in images:
             raise ValueError(f"two samples share an id, got image_id={sample.image_id!r}.")
         segments_info = _segments_info(sample, categories)
         pixels = rearrange(sample.image, "C H W -> H W C").contiguous()
-        Image.fromarray(pixels.numpy()).save(image_folder / file_name)
-        write_panoptic_png(png_folder / file_name, sample.segment_map)
+        image_path = image_folder / f"{stem}{image_suffix}"
+        Image.fromarray(pixels.numpy()).save(image_path, quality=95)  # of JPEG; a PNG has none
+        write_panoptic_png(png_folder / f"{stem}.png", sample.segment_map)
         height, width = sample.segment_map.shape
         images[sample.image_id] = {
             "id": sample.image_id,
-            "file_name": file_name,
+            "file_name": image_path.name,
             "width": width,
             "height": height,
         }
         annotations.append(
             {
                 "image_id": sample.image_id,
-                "file_name": file_name,
+                "file_name": f"{stem}.png",
                 "segments_info": segments_info,
             }
         )
@@ -94,13 +102,13 @@ def write_coco_panoptic(
     return json_path
 
 
-def _file_name(image_id: int | str) -> str:
+def _stem(image_id: int | str) -> str:
     """COCO's twelve digits for a number; the id itself otherwise."""
     stem = f"{image_id:012d}" if isinstance(image_id, int) else image_id
     # subtle: an id such as "../x" would write outside the folder
     if not stem or Path(stem).name != stem:
         raise ValueError(f"an image id must be a plain file name, got {image_id=}.")
-    return f"{stem}.png"
+    return stem
 
 
 def _segments_info(sample: PanopticSample, categories: Sequence[Category]) -> list[dict[str, Any]]:

@@ -90,7 +90,8 @@ def _write_toy(samples: Iterator[PanopticSample], folder: Path, split: str) -> N
 
 
 def _write_coco(samples: Iterator[PanopticSample], folder: Path, split: str) -> None:
-    write_coco_panoptic(samples, load_catalog("coco"), folder, name=f"{split}2017")
+    catalog = load_catalog("coco")
+    write_coco_panoptic(samples, catalog, folder, name=f"{split}2017", image_suffix=".jpg")
 
 
 def _write_ade20k(samples: Iterator[PanopticSample], folder: Path, split: str) -> None:

@@ -36,7 +36,7 @@ CONFIGURED_CLIP_NORM = 0.01  # and never applied: the released code clips nothin
 COCO_50_EPOCHS, COCO_100_EPOCHS = 368_750, 737_500
 MILESTONES_50_EPOCHS = (327_778, 355_092)
 MILESTONES_100_EPOCHS = (655_556, 710_184)
-# The released configuration of Swin-L: two digits stand elsewhere than in all others.
+# The released configuration of Swin-L, and of it alone: probably a slip.
 MILESTONES_AS_RELEASED = (655_556, 735_184)
 
 # Of the shorter side, in tenths of a base size.

@@ -115,3 +115,20 @@ def test_samples_that_contradict_themselves_are_refused(tmp_path, sample, messag
 def test_two_samples_with_one_id_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"two samples share an id, got image_id=7"):
         write_coco_panoptic([_sample(), _sample()], CATEGORIES, tmp_path)
+
+
+def test_images_are_jpeg_files_if_so_asked(tmp_path):
+    path = write_coco_panoptic([_sample()], CATEGORIES, tmp_path, image_suffix=".jpg")
+    content = json.loads(path.read_text())
+    assert content["images"][0]["file_name"] == "000000000007.jpg"
+    assert content["annotations"][0]["file_name"] == "000000000007.png"
+    assert (tmp_path / "train" / "000000000007.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+    torch.testing.assert_close(
+        read_panoptic_png(tmp_path / "panoptic_train" / "000000000007.png"), SEGMENT_MAP
+    )
+
+
+def test_another_kind_of_image_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"images end in \.png or \.jpg, got image_suffix='jpg'"):
+        write_coco_panoptic([_sample()], CATEGORIES, tmp_path / "new", image_suffix="jpg")
+    assert not (tmp_path / "new").exists()

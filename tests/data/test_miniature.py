@@ -33,7 +33,7 @@ STANDS_FOR = {
 PLACES = {
     "ade20k": "annotations_instance/training/ADE_train_00000001.png",
     "cityscapes": "gtFine/val/toytown/toytown_000000_000000_gtFine_instanceIds.png",
-    "coco": "annotations/panoptic_val2017.json",
+    "coco": "val2017/000000000001.jpg",
     "coco_panoptic": "annotations/panoptic_val.json",
     "mapillary_vistas": "validation/panoptic/panoptic_2018.json",
 }
