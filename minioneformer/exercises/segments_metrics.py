@@ -31,6 +31,7 @@ def check_panoptic_map(function: Callable[[Tensor, Tensor, float], Tensor]) -> N
     scored = torch.tensor([[[0.7, 0.7, 0.7]], [[0.8, 0.2, 0.6]]])
     three = torch.tensor([[[0.9, 0.9, 0.2, 0.1]], [[0.2, 0.6, 0.9, 0.1]], [[0.1, 0.1, 0.1, 0.9]]])
     behind = torch.tensor([[[0.9], [0.2], [0.1]], [[0.6], [0.3], [0.1]], [[0.1], [0.1], [0.9]]])
+    exchanged = torch.tensor([[[0.9, 0.6, 0.1, 0.4]], [[0.1, 0.9, 0.9, 0.1]]])
     cases = [
         Case(
             name="two queries that do not overlap",
@@ -66,6 +67,12 @@ def check_panoptic_map(function: Callable[[Tensor, Tensor, float], Tensor]) -> N
             arguments=(torch.tensor([0.99, 0.9, 0.9]), behind, 0.0),
             expected=torch.tensor([[1], [0], [2]]),
             hint="count the painted pixels: a segment without any is none, and has no number.",
+        ),
+        Case(
+            name="a query that loses a pixel of its mask, and wins one outside",
+            arguments=(torch.tensor([0.9, 0.9]), exchanged, 0.8),
+            expected=torch.tensor([[1, 2, 2, 0]]),
+            hint="the share counts all owned pixels, also those outside the mask.",
         ),
     ]
     hint = "owner = (scores[:, None, None] * mask_probs).argmax(0), then go through the queries."

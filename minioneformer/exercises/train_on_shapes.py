@@ -139,6 +139,12 @@ def check_undecayed(function: Callable[[nn.Module], list[str]]) -> None:
             hint="embeddings are spared, and every parameter whose own name is "
             "relative_position_bias_table.",
         ),
+        Case(
+            name="a model that is a norm itself",
+            arguments=(nn.LayerNorm(3),),
+            expected=["weight", "bias"],
+            hint="the path of the model itself is empty: its parameters have no dot before them.",
+        ),
     ]
     hint = (
         "go through model.named_modules(), and through named_parameters(recurse=False) of each, "

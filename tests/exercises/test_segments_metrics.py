@@ -11,13 +11,22 @@ from minioneformer.exercises.segments_metrics import (
 )
 
 
-def contest(scores, mask_probs, least_share, *, weigh=True, paint_all=False, strict=False):
+def contest(
+    scores,
+    mask_probs,
+    least_share,
+    *,
+    weigh=True,
+    paint_all=False,
+    strict=False,
+    count_outside=True,
+):
     weights = scores[:, None, None] if weigh else 1
     owner = (weights * mask_probs).argmax(0)
     segments, number = torch.zeros_like(owner), 0
     for q, probs in enumerate(mask_probs):
         inside, owned = probs >= 0.5, owner == q
-        share = owned.sum() / inside.sum()
+        share = (owned if count_outside else owned & inside).sum() / inside.sum()
         enough = share > least_share if strict else share >= least_share
         if enough and (inside & owned).any():
             number += 1
@@ -66,6 +75,7 @@ def test_right_answers_pass(capsys):
         ({"weigh": False}, "class probability times mask probability"),
         ({"paint_all": True}, "painted only where the mask probability is at least"),
         ({"strict": True}, "equal is enough"),
+        ({"count_outside": False}, "the share counts all owned pixels, also those outside"),
     ],
 )
 def test_mistakes_of_the_contest_are_noticed(mistake, hint):

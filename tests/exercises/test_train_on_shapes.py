@@ -121,6 +121,14 @@ def test_a_forgotten_embedding_is_noticed():
         check_undecayed(norms)
 
 
+def test_a_dot_before_the_names_of_the_model_itself_is_noticed():
+    def dotted(model):
+        return undecayed(model) if len(list(model.modules())) > 1 else [".weight", ".bias"]
+
+    with pytest.raises(ExerciseError, match="the path of the model itself is empty"):
+        check_undecayed(dotted)
+
+
 def test_the_answer_may_change_what_it_is_given():
     def in_place(weight, grad, mean, square, step, lr, decay):
         new = adamw(weight, grad, mean, square, step, lr, decay)
