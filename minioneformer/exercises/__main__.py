@@ -16,6 +16,7 @@ import tyro
 from minioneformer.exercises.execute import execute, failed_cells
 from minioneformer.exercises.grading import grade
 from minioneformer.exercises.learner import (
+    Notebook,
     read_notebook,
     write_learner_versions,
     write_notebook,
@@ -78,24 +79,40 @@ def grades(
     """Run the exercises of notebooks that learners hand in; print a line for each exercise.
 
     Args:
-        notebooks: Files, named as those of the course. Their code is run: know whose it is.
+        notebooks: Files, named as those of the course. Their code is run: know whose it is. One
+            that cannot be graded gets a line that says why, and the others go on.
         reference: Folder of the course.
 
     Raises:
-        ValueError: If the course has no notebook of that name.
+        ValueError: If there is no such folder.
     """
+    if not reference.is_dir():
+        raise ValueError(
+            f"no folder of the course, got reference={str(reference)!r}. Run this in the "
+            "repository, or give --reference FOLDER."
+        )
+    status = 0
     for path in notebooks:
-        if not (reference / path.name).is_file():
-            raise ValueError(
-                f"{reference} has no notebook of that name, got path={str(path)!r}. Notebooks that "
-                "are handed in keep their names; put them into a folder for each learner."
-            )
-        known = read_notebook(reference / path.name)
-        with tempfile.TemporaryDirectory() as folder:
-            for result in grade(read_notebook(path), known, folder):
-                reason = " ".join(result.message.removeprefix("ExerciseError: ").split())
-                print(path, result.exercise, f"not yet: {reason}" if reason else "right", sep="\t")
-    return 0
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                results = grade(read_notebook(path), _of_course(reference, path), folder)
+        except (OSError, RuntimeError, ValueError) as error:
+            print(path, "-", f"not graded: {' '.join(str(error).split())}", sep="\t")
+            status = 1
+            continue
+        for result in results:
+            verdict = f"not yet: {result.message}" if result.message else "right"
+            print(path, result.exercise, verdict, sep="\t", flush=True)
+    return status
+
+
+def _of_course(reference: Path, path: Path) -> Notebook:
+    if not (reference / path.name).is_file():
+        raise ValueError(
+            f"the course has no notebook of that name, got {path.name!r}. Notebooks that are "
+            "handed in keep their names; put them into a folder for each learner."
+        )
+    return read_notebook(reference / path.name)
 
 
 COMMANDS: dict[str, Callable[..., int]] = {"learner": learner, "run": run, "grade": grades}

@@ -23,6 +23,7 @@ from torch import Tensor
 
 YOUR_TURN = "your turn"
 LONGEST = 300  # characters of a value that are shown
+MOST_NUMBERS = 24  # of a tensor; of a larger one only the shape is shown
 
 
 class ExerciseError(AssertionError):
@@ -72,12 +73,11 @@ def check_cases(
         except NotImplementedError as error:
             raise ExerciseError(f"{name}: {error or YOUR_TURN}.\nHint: {hint}") from None
         except Exception as error:
-            line = traceback.extract_tb(error.__traceback__)[-1]
-            came_out = f"{type(error).__name__}: {error} (line {line.lineno}: {line.line})"
-            raise ExerciseError(_message(name, case, came_out, hint)) from None
+            came_out = f"{type(error).__name__}: {error}{_line_of(error, function)}"
+            raise ExerciseError(_message(name, case, came_out, "", hint)) from None
         problem = difference(answer, case.expected)
         if problem:
-            raise ExerciseError(_message(name, case, f"{show(answer)}\n  {problem}", hint))
+            raise ExerciseError(_message(name, case, show(answer), problem, hint))
     print(f"{name}: right in all {len(cases)} cases.")
 
 
@@ -100,8 +100,11 @@ def difference(answer: Any, expected: Any) -> str:
     if isinstance(expected, Tensor):
         return _tensor_difference(answer, expected)
     if isinstance(expected, list | tuple):
-        if not isinstance(answer, list | tuple) or len(answer) != len(expected):
-            return f"a sequence of {len(expected)} was expected"
+        wanted = f"a {type(expected).__name__} of {len(expected)} was expected"
+        if not isinstance(answer, list | tuple):
+            return f"{wanted}, {_not_this(answer)}"
+        if len(answer) != len(expected):
+            return f"{wanted}, not of {len(answer)}"
         found = (
             (i, difference(a, e)) for i, (a, e) in enumerate(zip(answer, expected, strict=True))
         )
@@ -121,7 +124,7 @@ def show(value: Any) -> str:
         value: Anything.
 
     Returns:
-        A text; of several lines for a matrix.
+        A text of one line.
 
     Example:
         `show(torch.tensor([0.5]))` is "tensor of shape (1,), float32: [0.5]".
@@ -130,9 +133,15 @@ def show(value: Any) -> str:
         kind = str(value.dtype).removeprefix("torch.")
         numbers = value.detach().cpu()
         numbers = numbers.double().round(decimals=3) if numbers.is_floating_point() else numbers
-        text = f"tensor of shape {tuple(value.shape)}, {kind}: {numbers.tolist()}"
+        text = f"tensor of shape {tuple(value.shape)}, {kind}"
+        if value.numel() <= MOST_NUMBERS:
+            text = f"{text}: {numbers.tolist()}"
     elif isinstance(value, tuple):
         text = f"({', '.join(show(item) for item in value)}{',' * (len(value) == 1)})"
+    elif isinstance(value, list):
+        text = f"[{', '.join(show(item) for item in value)}]"
+    elif isinstance(value, float):
+        text = repr(float(f"{value:.6g}"))  # 0.7, also where a float32 says 0.699999988079071
     else:
         text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
@@ -140,19 +149,26 @@ def show(value: Any) -> str:
 
 def _tensor_difference(answer: Any, expected: Tensor) -> str:
     if not isinstance(answer, Tensor):
-        return f"a tensor was expected, not a {type(answer).__name__}"
-    if answer.shape != expected.shape:
-        return f"shape {tuple(answer.shape)} is not {tuple(expected.shape)}"
+        return f"a tensor was expected, {_not_this(answer)}"
     if _kind(answer) != _kind(expected):
         return f"a tensor of {_kind(expected)} was expected, not of {_kind(answer)}"
+    if answer.shape != expected.shape:
+        return f"shape {tuple(answer.shape)} is not {tuple(expected.shape)}"
     wrong = ~torch.isclose(answer.double(), expected.double(), rtol=1e-4, atol=1e-5, equal_nan=True)
     if not wrong.any():
         return ""
     place = tuple(wrong.nonzero()[0].tolist())
-    return (
-        f"{int(wrong.sum())} of {wrong.numel()} numbers differ, the first at {list(place)}: "
-        f"{show(answer[place].item())} is not {show(expected[place].item())}"
-    )
+    first = f"{show(answer[place].item())} is not {show(expected[place].item())}"
+    if expected.dim() == 0:
+        return first
+    return f"{wrong.sum()} of {wrong.numel()} numbers differ, the first at {list(place)}: {first}"
+
+
+def _not_this(answer: Any) -> str:
+    if answer is None:
+        return "not None: is there a `return`?"
+    kind = "tensor" if isinstance(answer, Tensor) else type(answer).__name__
+    return f"not {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _kind(tensor: Tensor) -> str:
@@ -161,11 +177,44 @@ def _kind(tensor: Tensor) -> str:
     return "real numbers" if tensor.is_floating_point() else "integers"
 
 
-def _message(name: str, case: Case, came_out: str, hint: str) -> str:
-    return (
-        f"{name}, the case of {case.name}:\n"
-        f"  went in:  {', '.join(show(argument) for argument in case.arguments)}\n"
-        f"  came out: {came_out}\n"
-        f"  expected: {show(case.expected)}\n"
-        f"Hint: {case.hint or hint}"
-    )
+def _line_of(error: Exception, function: Callable[..., Any]) -> str:
+    """Where the learner's own code was: an error often comes from far below it."""
+    code = getattr(function, "__code__", None)
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if code is not None and frame.filename == code.co_filename
+    ]
+    return f" (line {own[-1].lineno}: {own[-1].line})" if own else ""
+
+
+def _message(name: str, case: Case, came_out: str, problem: str, hint: str) -> str:
+    lines = [
+        f"{name}, the case of {case.name}:",
+        f"  went in:  {', '.join(show(argument) for argument in case.arguments)}",
+        f"  came out: {came_out}",
+        f"  expected: {show(case.expected)}",
+        *([f"  wrong:    {problem}"] if problem else []),
+        f"Hint: {case.hint or hint}",
+    ]
+    return "\n".join(lines)
+
+
+def shorten(message: str) -> str:
+    """The message of a check in one line, for whoever grades many.
+
+    Args:
+        message: Of an `ExerciseError`; any other one stays as it is.
+
+    Returns:
+        The case, what is wrong with it, and the hint.
+
+    Example:
+        "add, the case of one: wrong: 4 is not 3 Hint: add them up."
+    """
+    lines = message.splitlines()
+    left_out = ["  went in:", "  expected:"]
+    if any(line.startswith("  wrong:") for line in lines):
+        left_out.append("  came out:")
+    kept = (line for line in lines if not line.startswith(tuple(left_out)))
+    return " ".join(" ".join(kept).split())

@@ -32,12 +32,21 @@ class Execution:
     seconds: float
 
 
-def execute(notebook: Notebook, folder: str | Path) -> Execution:
+def execute(
+    notebook: Notebook,
+    folder: str | Path,
+    *,
+    cell_seconds: int = CELL_SECONDS,
+    patient: bool = True,
+) -> Execution:
     """Run all cells in order, the others too when one fails.
 
     Args:
         notebook: Left as it is.
         folder: In which the kernel runs.
+        cell_seconds: A cell may take so long.
+        patient: Whether a cell that takes longer is an error of the whole run; if not, it alone is
+            stopped and fails with KeyboardInterrupt.
 
     Returns:
         The notebook with its outputs, errors among them, without times and other traces of the
@@ -45,7 +54,7 @@ def execute(notebook: Notebook, folder: str | Path) -> Execution:
 
     Raises:
         ImportError: If the extra is not installed.
-        RuntimeError: If the kernel dies or a cell takes more than ten minutes.
+        RuntimeError: If the kernel dies, or a cell takes too long and `patient` is set.
     """
     try:
         import nbclient
@@ -56,7 +65,8 @@ def execute(notebook: Notebook, folder: str | Path) -> Execution:
     client = nbclient.NotebookClient(
         nbformat.reads(json.dumps(notebook), as_version=4),
         kernel_name="python3",
-        timeout=CELL_SECONDS,
+        timeout=cell_seconds,
+        interrupt_on_timeout=not patient,
         startup_timeout=CELL_SECONDS,
         extra_arguments=["--IPKernelApp.log_level=40"],  # errors only, on our standard error
         allow_errors=True,

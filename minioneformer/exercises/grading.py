@@ -3,7 +3,7 @@
 Paper: OneFormer (arXiv 2211.06220); not drawn in Figure 2.
 
 Only what a learner writes is run: the sections "Set up" and "Exercises". So a notebook takes
-seconds, also where its lesson trains a model.
+seconds, also where its lesson trains a model, and a loop without an end is stopped.
 
 Not here: what is right (`exercises/checking.py` and a file for each notebook).
 """
@@ -14,10 +14,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from minioneformer.exercises.checking import shorten
 from minioneformer.exercises.execute import check_cells, execute, failed_cells
 from minioneformer.exercises.learner import Notebook, source_of
 
 SECTIONS = ("Set up", "Exercises")
+CELL_SECONDS = 60  # more than any solution takes, imports included
 CHECK = re.compile(r"check_(\w+)\(\1\)")
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
@@ -28,7 +30,7 @@ class Grade:
 
     Args:
         exercise: Its name.
-        message: Why it is not right; empty if it is.
+        message: Why it is not right, in one line; empty if it is.
     """
 
     exercise: str
@@ -67,14 +69,22 @@ def grade(notebook: Notebook, reference: Notebook, folder: str | Path) -> list[G
 
     Raises:
         ImportError: If the extra `notebooks` is not installed.
-        RuntimeError: If the kernel dies or a cell takes more than ten minutes.
+        RuntimeError: If the kernel dies.
 
     Example:
         The learner's version as it is generated gets "... your turn. Hint: ..." for each exercise.
     """
-    executed = execute(exercise_sections(notebook), folder).notebook
-    failed = failed_cells(executed)
-    checked = {source_of(executed["cells"][i]): failed.get(i, "") for i in check_cells(executed)}
+    sections = exercise_sections(notebook)
+    executed = execute(sections, folder, cell_seconds=CELL_SECONDS, patient=False).notebook
+    failed = {i: _in_words(message) for i, message in failed_cells(executed).items()}
+    checks, checked = check_cells(executed), {}
+    for i in checks:
+        reason = failed.get(i, "")
+        # what was to be defined in a cell that does not run is unknown to the check: say why
+        above = [message for j, message in failed.items() if j < i and j not in checks]
+        if reason.startswith("NameError") and above:
+            reason = f"a cell above its check does not run: {above[-1]}"
+        checked[source_of(executed["cells"][i])] = reason
     return [
         Grade(
             exercise=name,
@@ -82,6 +92,12 @@ def grade(notebook: Notebook, reference: Notebook, folder: str | Path) -> list[G
         )
         for name in exercise_names(reference)
     ]
+
+
+def _in_words(message: str) -> str:
+    if message.startswith("KeyboardInterrupt"):
+        return f"it took more than {CELL_SECONDS} seconds"
+    return shorten(message.removeprefix("ExerciseError: "))
 
 
 def exercise_names(notebook: Notebook) -> list[str]:

@@ -40,7 +40,12 @@ def read_notebook(path: str | Path) -> Notebook:
     Raises:
         ValueError: If it is no notebook with cells.
     """
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"no JSON, so no notebook or a part of one ({error}), got {path}."
+        ) from None
     if not isinstance(content, dict) or "cells" not in content:
         raise ValueError(f"a notebook is a JSON object with cells, got path={str(path)!r}.")
     return content

@@ -9,7 +9,14 @@ import re
 import pytest
 import torch
 
-from minioneformer.exercises.checking import Case, ExerciseError, check_cases, difference, show
+from minioneformer.exercises.checking import (
+    Case,
+    ExerciseError,
+    check_cases,
+    difference,
+    shorten,
+    show,
+)
 
 CASES = [
     Case(name="one", arguments=([1, 2],), expected=3),
@@ -33,8 +40,8 @@ def test_a_wrong_answer_is_reported_with_all_that_helps():
         "add, the case of one:\n"
         "  went in:  [1, 2]\n"
         "  came out: 4\n"
-        "  4 is not 3\n"
         "  expected: 3\n"
+        "  wrong:    4 is not 3\n"
         "Hint: add them up."
     )
     assert caught.value._render_traceback_() == [f"Not yet. {caught.value}"]
@@ -61,6 +68,32 @@ def test_an_error_of_the_solution_is_reported_with_its_line():
         check(add)
 
 
+def test_an_error_from_below_names_the_line_of_the_solution():
+    def add(numbers):
+        return torch.ones(2) @ torch.ones(len(numbers) + 1)
+
+    with pytest.raises(ExerciseError, match=r"\(line \d+: return torch\.ones\(2\) @"):
+        check(add)
+
+
+def test_a_wrong_number_of_arguments_quotes_no_line_of_the_checker():
+    with pytest.raises(
+        ExerciseError, match=r"missing 1 required positional argument: 'others'\n  expected"
+    ):
+        check(lambda numbers, others: numbers + others)
+
+
+def test_a_message_in_one_line_has_the_case_the_mistake_and_the_hint():
+    with pytest.raises(ExerciseError) as caught:
+        check(lambda numbers: sum(numbers) + 1)
+    line = shorten(str(caught.value))
+    assert line == "add, the case of one: wrong: 4 is not 3 Hint: add them up."
+    with pytest.raises(ExerciseError) as caught:
+        check(lambda numbers: numbers[5])
+    assert "the case of one: came out: IndexError: " in shorten(str(caught.value))
+    assert shorten("NameError: name 'x' is not defined") == "NameError: name 'x' is not defined"
+
+
 def test_a_solution_that_changes_its_arguments_spoils_no_message():
     with pytest.raises(ExerciseError, match=r"went in:  \[1, 2\]"):
         check(lambda numbers: numbers.clear())
@@ -74,15 +107,22 @@ def test_a_solution_that_changes_its_arguments_spoils_no_message():
         (torch.ones(2), torch.tensor([1, 1]), "of integers was expected, not of real numbers"),
         (torch.tensor([1, 0]), torch.tensor([True, False]), "of booleans was expected"),
         ([1.0], torch.ones(1), "a tensor was expected, not a list"),
+        (None, torch.ones(1), r"a tensor was expected, not None: is there a `return`\?"),
+        (torch.tensor([True]), torch.tensor([0, 2]), "of integers was expected, not of booleans"),
+        (torch.tensor(0.948153), torch.tensor(0.25), "^0.948153 is not 0.25$"),
+        (torch.tensor([1.0]), torch.tensor([0.7]), ": 1.0 is not 0.7$"),
         (
             torch.tensor([[1.0, 2.0, 9.0]]),
             torch.tensor([[1.0, 2.5, 3.0]]),
             r"2 of 3 numbers differ, the first at \[0, 1\]: 2.0 is not 2.5",
         ),
         (torch.tensor([0.0]), torch.tensor([float("nan")]), "1 of 1 numbers differ"),
+        (1.0, 1, "1.0 is not 1"),
         ([1, 2], [1, 3], "position 1: 2 is not 3"),
-        ([1, 2], [1, 2, 3], "a sequence of 3 was expected"),
-        (7, [7], "a sequence of 1 was expected"),
+        ([1, 2], [1, 2, 3], "a list of 3 was expected, not of 2"),
+        (7, [7], "a list of 1 was expected, not an int"),
+        (torch.ones(3), [1, 1, 1], "a list of 3 was expected, not a tensor"),
+        (None, (1, 2), r"a tuple of 2 was expected, not None: is there a `return`\?"),
         (True, 1, "True is not 1"),
         (0.5, 0.6, "0.5 is not 0.6"),
         (None, "a", "None is not 'a'"),
@@ -114,4 +154,7 @@ def test_values_are_shown_so_that_they_can_be_read():
     assert show(torch.tensor([0.392])) == "tensor of shape (1,), float32: [0.392]"
     assert show((torch.tensor([True]),)) == "(tensor of shape (1,), bool: [True],)"
     assert show("ab") == "'ab'"
+    assert show(0.699999988079071) == "0.7"
+    assert show([torch.tensor([1]), 2]) == "[tensor of shape (1,), int64: [1], 2]"
+    assert show(torch.zeros(5, 5)) == "tensor of shape (5, 5), float32"
     assert show(list(range(1000))).endswith(" ...")

@@ -74,9 +74,46 @@ def test_the_command_prints_a_line_for_each_exercise(tmp_path):
     ]
     assert all(line[2].startswith("not yet: ") and "your turn. Hint: " in line[2] for line in lines)
 
-    path = write_notebook(read_notebook(TOUR), tmp_path / "other.ipynb")
+
+def test_a_file_that_cannot_be_graded_stops_no_other(tmp_path):
+    other = write_notebook(read_notebook(TOUR), tmp_path / "other.ipynb")
+    half = tmp_path / "01_tokenizer.ipynb"
+    half.write_text(TOUR.read_text()[:5000])
+    good = write_notebook(learner_version(read_notebook(TOUR)), tmp_path / TOUR.name)
+    command = [sys.executable, "-m", "minioneformer.exercises", "grade"]
     done = subprocess.run(
-        [*command[:-1], str(path)], capture_output=True, text=True, cwd=ROOT, check=False
+        [*command, str(other), str(half), str(good)],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == [str(path) for path in (other, half, good, good)]
+    assert lines[0][2].startswith("not graded: the course has no notebook of that name, got 'other")
+    assert lines[1][2].startswith("not graded: no JSON, so no notebook or a part of one")
+
+    done = subprocess.run(
+        [*command, str(good)], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: notebooks has no notebook of that name, got path=")
+    assert done.stderr == (
+        "error: no folder of the course, got reference='notebooks'. Run this in the repository, or "
+        "give --reference FOLDER.\n"
+    )
+
+
+def test_what_does_not_run_and_what_does_not_end_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("minioneformer.exercises.grading.CELL_SECONDS", 20)
+    notebook = read_notebook(TOUR)
+    first, second = exercise_names(notebook)
+    handed_in = learner_version(notebook)
+    for cell in handed_in["cells"]:
+        text = source_of(cell)
+        if f"def {first}" in text:
+            cell["source"] = text.replace("raise NotImplementedError", "while True: pass  #")
+        elif text.startswith(f"def {second}"):
+            cell["source"] = text.replace("):", ")")
+    with warnings.catch_warnings():  # of the client
+        warnings.simplefilter("ignore")
+        one, other = grade(handed_in, notebook, tmp_path)
+    assert one.message == "it took more than 20 seconds"
+    assert other.message.startswith("a cell above its check does not run: SyntaxError: expected")

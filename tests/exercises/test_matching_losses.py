@@ -83,7 +83,7 @@ WRONG_ASSIGNMENTS = {
     "one pair after the other": (greedy, "compare sums over all targets"),
     "for each query a target": (
         lambda cost: [int(cost[n].argmin()) for n in range(len(cost))],
-        "a sequence of 1 was expected",
+        "a list of 1 was expected, not of 3",
     ),
     "the dearest": (lambda cost: cheapest(-cost), "Hint: min"),
     "only the first queries": (lambda cost: cheapest(cost[: cost.shape[1]]), "Hint: min"),
