@@ -26,20 +26,21 @@ def check_bilinear_sample(function: Callable[[Tensor, Tensor, Tensor], Tensor]) 
     Raises:
         ExerciseError: If a case is not right.
     """
-    value = torch.tensor([[1.0, 2.0, 3.0], [10.0, 20.0, 40.0]])  # (2, 3)
+    value = torch.tensor([[1.0, 2.0, 3.0], [10.0, 30.0, 40.0]])  # (2, 3)
     cases = [
         Case(
             name="the centres of three cells: upper left, upper right, lower middle",
             arguments=(value, torch.tensor([1 / 6, 5 / 6, 0.5]), torch.tensor([0.25, 0.25, 0.75])),
-            expected=torch.tensor([1.0, 3.0, 20.0]),
+            expected=torch.tensor([1.0, 3.0, 30.0]),
             hint="in cells, the column is x * W - 0.5 and the row is y * H - 0.5; "
-            "value[row, column], so y chooses first.",
+            "value[row, column], so y chooses first. In the last column the right neighbour has no "
+            "share, but its index must exist: clamp it.",
         ),
         Case(
             name="two points between the cells",
             # columns 1 and 1.25, rows 0.25 and 0.5
             arguments=(value, torch.tensor([0.5, 1.75 / 3]), torch.tensor([0.375, 0.5])),
-            expected=torch.tensor([6.5, 13.625]),
+            expected=torch.tensor([9.0, 17.375]),
             hint="with fractions u (down) and v (to the right) the corners have the shares "
             "(1 - u)(1 - v), (1 - u) v, u (1 - v) and u v.",
         ),
@@ -48,7 +49,8 @@ def check_bilinear_sample(function: Callable[[Tensor, Tensor, Tensor], Tensor]) 
             arguments=(value, torch.tensor([0.0, 1.0, -0.7]), torch.tensor([0.75, 1.0, 0.75])),
             expected=torch.tensor([5.0, 10.0, 0.0]),
             hint="a cell outside counts as zero: keep its share, clamp its index, and multiply by "
-            "whether it is inside. A negative index would read from the other end.",
+            "whether it is inside. A negative index would read from the other end. And floor(-0.5) "
+            "is -1, where .long() and int() cut to 0.",
         ),
     ]
     hint = "first turn x and y into columns and rows; whole numbers must be the centres of cells."
@@ -95,7 +97,7 @@ def check_sampling_locations(
             arguments=(reference, offsets, [(3, 5), (4, 7)]),
             expected=expected,
             hint="line the axes up: reference is (Q, 1, 1, 2), the sizes are (L, 1, 2), "
-            "the offsets (Q, L, P, 2).",
+            "the offsets (Q, L, P, 2). Do not clamp: a location may lie outside of the image.",
         ),
     ]
     hint = "location = reference point + offset / (W, H) of the level."

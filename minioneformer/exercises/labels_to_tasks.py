@@ -38,6 +38,12 @@ def check_instance_masks(
             hint="leave out the segments whose label is no thing.",
         ),
         Case(
+            name="a catalogue with things at both ends",
+            arguments=(segment_map, [(7, 0), (9, 1), (4, 2)], [True, False, True]),
+            expected=torch.stack([segment_map == 7, segment_map == 4]),
+            hint="ask is_thing[label]: which labels are things differs between data sets.",
+        ),
+        Case(
             name="an object that was cropped away",
             arguments=(segment_map, [(9, 1), (5, 1)], is_thing),
             expected=(segment_map == 9)[None],
@@ -89,9 +95,9 @@ def check_padded_texts(
         ),
         Case(
             name="more masks than texts",
-            arguments=([0, 1, 1, 2], names, "panoptic", 2),
+            arguments=([2, 0, 1], names, "panoptic", 2),
             expected=[sky, ring],
-            hint="cut the list to its length.",
+            hint="sort first, and cut the finished list to its length at the end.",
         ),
     ]
     hint = "sort the labels, write a text for each, then append the text of the task."

@@ -128,7 +128,8 @@ def check_pyramid_step(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> 
             "takes the middle",
             arguments=(coarse, torch.zeros(1, 2, 4), middle),
             expected=torch.tensor([[[0.0, 2.0, 6.0, 8.0], [0.0, 2.0, 6.0, 8.0]]]),
-            hint="bilinear, with align_corners=False; F.interpolate wants an axis for images.",
+            hint="bilinear, align_corners=False, to the size (H, W). F.interpolate wants an axis "
+            "for images: add it with [None], take it off with [0]. padding=1 keeps the size.",
         ),
         Case(
             name="the numbers of the notebook, right neighbour minus left one",

@@ -49,7 +49,7 @@ def check_cut_windows(function: Callable[[Tensor, int], Tensor]) -> None:
             arguments=(odd, 4),
             expected=_windows(odd, 4),
             hint="-H % size rows are missing at the bottom, -W % size columns at the right. F.pad "
-            "begins with the last axis: F.pad(x, (left, right, top, bottom)).",
+            "begins with the last axis: nn.functional.pad(x, (left, right, top, bottom)).",
         ),
         Case(
             name="a map smaller than a window",
@@ -83,7 +83,8 @@ def check_position_index(function: Callable[[int, int], Tensor]) -> None:
             name="the window of the lesson",
             arguments=(2, 2),
             expected=_index(2, 2),
-            hint="a step of one row is worth as many entries as there are steps of columns.",
+            hint="a step of one row is worth as many entries as there are steps of columns; cells "
+            "are numbered row by row.",
         ),
         Case(
             name="a window wider than high",
@@ -140,6 +141,12 @@ def check_same_region(function: Callable[[int, int, int, int], Tensor]) -> None:
             expected=_allowed(6, 9, 3, 1),
             hint="only the first `shift` rows and columns of the map come around. After a roll by "
             "-shift they are the last ones.",
+        ),
+        Case(
+            name="a shift that is more than half a window",
+            arguments=(3, 6, 3, 2),
+            expected=_allowed(3, 6, 3, 2),
+            hint="the shift is an argument: it need not be half a window.",
         ),
     ]
     hint = "label each cell by whether its row, and its column, came around the edge; then cut "

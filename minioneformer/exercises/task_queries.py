@@ -45,7 +45,9 @@ def check_task_token(function: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor]
                 torch.tensor([[10.0]]),
                 torch.tensor([0.5]),
             ),
-            expected=torch.tensor([[70.5]]),  # 3 * 2 + 1 = 7, 7 * 10 + 0.5
+            expected=torch.tensor([[70.5]]),
+            hint="(3 x 2 + 1) x 10 + 0.5 = 70.5, with ids.float(): the ids as they are. Each layer "
+            "adds its bias, and there is no norm.",
         ),
         Case(
             name="a hidden unit below 0 and a token below 0",
@@ -81,14 +83,14 @@ def check_look_and_read(function: Callable[[Tensor, Tensor, Tensor, Tensor], Ten
         ExerciseError: If a case is not right.
     """
     generator = torch.Generator().manual_seed(6)
-    queries, positions = torch.randn(2, 3, 4, generator=generator)
-    content, code = torch.randn(2, 4, 2, 5, generator=generator)
+    queries, positions = torch.randn(2, 3, 6, generator=generator)
+    content, code = torch.randn(2, 6, 2, 5, generator=generator)
     two_cells = torch.tensor([[[0.0, 0.0]], [[1.0, 1.0]], [[0.0, 0.0]], [[-1.0, 1.0]]])
     something = torch.zeros(4, 1, 2)
     something[0, 0, 1] = 2.0
     cases = [
         Case(
-            name="two equal cells and a query that asks for nothing",
+            name="a query that asks for nothing, so that both cells get the same share",
             arguments=(torch.zeros(1, 4), torch.zeros(1, 4), something, two_cells),
             expected=torch.tensor([[0.0, 1.0, 0.0, 0.0]]),
             hint="values are code.flatten(1).T, a row for each cell: the content decides where a "
@@ -110,7 +112,8 @@ def check_look_and_read(function: Callable[[Tensor, Tensor, Tensor, Tensor], Ten
             name="three queries and a map of 2 x 5 cells",
             arguments=(queries, positions, content, code),
             expected=_look(queries + positions, content, code),
-            hint="map.flatten(1).T is (hw, C), a row for each cell; softmax runs over the cells.",
+            hint="map.flatten(1).T is (hw, C), a row for each cell; softmax runs over the cells. C "
+            "is 6 here: the root is that of queries.shape[1].",
         ),
     ]
     hint = "flatten the maps first, then scores (Q, hw), softmax, and shares @ values."
@@ -135,7 +138,8 @@ def check_repeat_and_stack(function: Callable[[Tensor, Tensor, Refine], Tensor])
             name="three queries, a transformer that changes nothing",
             arguments=(token[:1], positions[:3], _Refine(0.0, 1.0)),
             expected=torch.stack([token[:1]] * 3, dim=1),
-            hint="N - 1 copies and the token: N rows, and the axis of the images comes first.",
+            hint="N - 1 copies and the token: N rows, and the axis of the images comes first. Add "
+            "no positions yourself: they go to refine, and the token stays as it is.",
         ),
         Case(
             name="a transformer that doubles what it gets",
@@ -144,10 +148,11 @@ def check_repeat_and_stack(function: Callable[[Tensor, Tensor, Refine], Tensor])
             hint="the token itself comes last, and it is not refined.",
         ),
         Case(
-            name="two images, and copies that are told apart by their positions",
+            name="two images, and a transformer that adds the positions",
             arguments=(token, positions, _Refine(1.0, 1.0)),
             expected=torch.cat([copies + positions[:3], token[:, None]], dim=1),
-            hint="the copies have the first N - 1 positions; the last one is the token's.",
+            hint="row n of image b is refine of token b and position n; the last position is the "
+            "token's. If tokens of two images mix: token[:, None].repeat(1, N - 1, 1).",
         ),
     ]
     hint = "token[:, None].repeat(1, N - 1, 1), refine, then torch.cat along the queries."
@@ -167,6 +172,11 @@ class _Refine:
         self.copies = copies
 
     def __call__(self, copies: Tensor, positions: Tensor) -> Tensor:
+        if positions.shape != copies.shape[1:]:
+            raise ValueError(
+                f"refine got copies {tuple(copies.shape)} and positions {tuple(positions.shape)}: "
+                "one position for each copy, (N - 1, C)"
+            )
         return self.copies * copies + self.positions * positions
 
     def __repr__(self) -> str:

@@ -86,6 +86,12 @@ def check_read_at_end(function: Callable[[Tensor, Tensor], Tensor]) -> None:
             "feature for each row, features[torch.arange(R), position].",
         ),
         Case(
+            name="another vocabulary",
+            arguments=(features[:1], torch.tensor([[3, 1, 5, 0]])),
+            expected=torch.tensor([[4.0, 5.0]]),
+            hint="the end is the largest id of the row; which number that is, the vocabulary says.",
+        ),
+        Case(
             name="a text in which token 0 occurs",
             arguments=(features[:1], torch.tensor([[7, 0, 8, 0]])),
             expected=torch.tensor([[4.0, 5.0]]),
@@ -116,19 +122,28 @@ def check_contrastive_loss(function: Callable[[Tensor, Tensor, float], Tensor]) 
     queries, texts = torch.randn(2, 3, 4, 2, generator=generator)
     single = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
     first = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]])
+    crossed = torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
     mixed = torch.tensor([[[1.0, 0.0], [0.0, 9.0]], [[1.0, 0.0], [9.0, 0.0]]])
     cases = [
         Case(
             name="two images that fit their texts, temperature 0.5",
             arguments=(single, single, 0.5),
             expected=torch.tensor(2 * math.log(1 + math.exp(-2))),
-            hint="divide by the temperature, and return the sum of both directions, not the mean.",
+            hint="divide by the temperature, and return the sum of both directions, not the mean. "
+            "F.cross_entropy wants scores: it takes the softmax itself.",
         ),
         Case(
             name="the same at another scale",
             arguments=(3 * single, 0.2 * single, 0.5),
             expected=torch.tensor(2 * math.log(1 + math.exp(-2))),
             hint="vectors of length 1 first: F.normalize(..., dim=-1).",
+        ),
+        Case(
+            name="two images that both fit the texts of the first",
+            arguments=(crossed, single, 0.5),
+            expected=_by_loops(crossed, single, 0.5),
+            hint="the second direction is the table transposed, scores.T, with the same right "
+            "answers; each direction is averaged over the batch.",
         ),
         Case(
             name="queries of different lengths within an image",

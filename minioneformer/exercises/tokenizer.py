@@ -45,6 +45,13 @@ def check_encode_word(function: Callable[[Sequence[str], Sequence[Pair]], list[s
             hint="the merge that was learnt first comes first, wherever it is in the word.",
         ),
         Case(
+            name="two merges that want the same letter, the right one learnt first",
+            arguments=(["c", "a", "t", "o"], [("t", "o"), ("a", "t")]),
+            expected=["c", "a", "to"],
+            hint="'t', 'o' was learnt first and is joined first, although 'a', 't' stands further "
+            "left.",
+        ),
+        Case(
             name="a pair that overlaps itself",
             arguments=(["a", "a", "a"], [("a", "a")]),
             expected=["aa", "a"],

@@ -58,6 +58,8 @@ def check_kept_queries(function: Callable[[Tensor, float], Tensor]) -> None:
     """
     sure = torch.tensor([[5.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 5.0, 0.0]])
     unsure = torch.tensor([[1.0, 0.9, 0.0], [0.0, 6.0, 1.0]])
+    equal = torch.tensor([[2.0, 2.0, 0.0], [0.0, 6.0, 1.0]])
+    faint = torch.tensor([[1.0, 0.0, 1.5], [2.0, 0.0, 0.0]])
     cases = [
         Case(
             name="three queries, the second of them without an object",
@@ -72,10 +74,30 @@ def check_kept_queries(function: Callable[[Tensor, float], Tensor]) -> None:
             hint="compare the probability (after softmax over all classes) with the threshold.",
         ),
         Case(
+            name="a query that finds two classes equally likely",
+            arguments=(equal, 0.8),
+            expected=torch.tensor([1]),
+            hint="softmax over the K + 1 classes, not a sigmoid for each: equal classes share.",
+        ),
+        Case(
+            name="a low threshold, and a query that finds 'no object' most likely",
+            arguments=(faint, 0.3),
+            expected=torch.tensor([1]),
+            hint="'no object' has 0.55 and the best class 0.33. The best of all K + 1 decides "
+            "first, the threshold comes second.",
+        ),
+        Case(
             name="nobody who saw anything",
             arguments=(torch.tensor([[0.0, 4.0]]), 0.5),
             expected=torch.tensor([], dtype=torch.long),
-            hint="an empty answer is an answer: a tensor of integers with shape (0,).",
+            hint="softmax over all K + 1 columns of a row: 'no object' has 0.98, so nobody is "
+            "left. The answer is empty then, a tensor of integers of shape (0,).",
+        ),
+        Case(
+            name="a query that is just as sure as the threshold",
+            arguments=(torch.tensor([[0.0, 0.0, -100.0]]), 0.5),
+            expected=torch.tensor([], dtype=torch.long),
+            hint="surer than the threshold is more than equal: > and not >=.",
         ),
     ]
     hint = "softmax over the last axis, then its max gives probabilities and labels."

@@ -1,5 +1,7 @@
 """Wrong answers that learners give, and the hint that each gets."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -81,6 +83,20 @@ def test_a_border_that_is_repeated_or_wraps_around_is_noticed():
 
     with pytest.raises(ExerciseError, match="would read from the other end"):
         check_bilinear_sample(wraps)
+
+    def cut_to_zero(value, x, y):
+        height, width = value.shape
+        row, column, total = y * height - 0.5, x * width - 0.5, torch.zeros_like(x)
+        u, v = row - row.long(), column - column.long()
+        for down, right in itertools.product((0, 1), repeat=2):
+            i, j = row.long() + down, column.long() + right
+            inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+            share = (u if down else 1 - u) * (v if right else 1 - v)
+            total += share * inside * value[i.clamp(0, height - 1), j.clamp(0, width - 1)]
+        return total
+
+    with pytest.raises(ExerciseError, match=r"\.long\(\) and int\(\) cut to 0"):
+        check_bilinear_sample(cut_to_zero)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,14 @@ def test_stuff_in_the_instance_target_is_noticed():
         check_instance_masks(lambda m, segments, _: torch.stack([m == i for i, _ in segments]))
 
 
+@pytest.mark.parametrize("is_thing", [lambda label: label == 1, lambda label: label > 0])
+def test_things_that_are_not_looked_up_are_noticed(is_thing):
+    with pytest.raises(ExerciseError, match=r"ask is_thing\[label\]"):
+        check_instance_masks(
+            lambda m, segments, _: torch.stack([m == i for i, label in segments if is_thing(label)])
+        )
+
+
 def test_a_mask_without_a_pixel_is_noticed():
     def wrong(segment_map, segments, is_thing):
         return torch.stack([segment_map == i for i, label in segments if is_thing[label]])
@@ -44,7 +52,9 @@ def test_a_list_without_order_and_one_without_end_are_noticed():
 
     with pytest.raises(ExerciseError, match="sort the labels; a class with two masks"):
         check_padded_texts(unsorted)
-    with pytest.raises(ExerciseError, match="cut the list"):
+    with pytest.raises(ExerciseError, match="cut the finished list"):
         check_padded_texts(
             lambda labels, names, task, n: texts(labels, names, task, max(n, len(labels)))
         )
+    with pytest.raises(ExerciseError, match="sort first"):
+        check_padded_texts(lambda labels, names, task, n: texts(labels[:n], names, task, n))

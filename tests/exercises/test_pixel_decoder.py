@@ -87,7 +87,7 @@ def test_levels_that_are_mixed_up_are_noticed():
 
 def test_other_ways_to_enlarge_are_noticed():
     for options in ({"align_corners": True}, {"mode": "nearest", "align_corners": None}):
-        with pytest.raises(ExerciseError, match="bilinear, with align_corners=False"):
+        with pytest.raises(ExerciseError, match="bilinear, align_corners=False"):
             check_pyramid_step(lambda *maps, options=options: step(*maps, **options))
     with pytest.raises(ExerciseError, match="not by a factor of 2"):
         check_pyramid_step(

@@ -51,7 +51,7 @@ def test_right_answers_pass(capsys):
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (lambda ids, a, b, c, d: F.relu(ids @ a.T + b) @ c.T + d, "begin with ids.float"),
+        (lambda ids, a, b, c, d: F.relu(ids @ a.T + b) @ c.T + d, "with ids.float"),
         (
             lambda ids, a, b, c, d: F.relu(F.relu(ids.float() @ a.T + b) @ c.T + d),
             "there is none after the second",
@@ -63,7 +63,7 @@ def test_right_answers_pass(capsys):
         ),
         (
             lambda ids, a, b, c, d: token_of(ids / ids.max(), a, b, c, d),
-            "the ids as they are, not scaled",
+            "the ids as they are",
         ),
     ],
 )
@@ -103,6 +103,10 @@ def cells(x):
             "a row for each cell",
         ),
         (
+            lambda q, p, m, c: attend(q + p, cells(c + m), cells(c), scale=0.5),
+            r"the root is that of queries\.shape\[1\]",
+        ),
+        (
             lambda q, p, m, c: attend(q + p, cells(c + m), cells(c), axis=0),
             "shares of a query add up to 1",
         ),
@@ -128,13 +132,23 @@ def test_wrong_looks_are_noticed(wrong, hint):
             lambda t, p, r: stack(t, p, r)[:, [-1, *range(len(p) - 1)]],
             "comes last, and it is not refined",
         ),
+        (  # copies of two images mixed
+            lambda t, p, r: torch.cat(
+                [r(t.repeat(len(p) - 1, 1).view(len(t), len(p) - 1, -1), p[:-1]), t[:, None]], 1
+            ),
+            "If tokens of two images mix",
+        ),
+        (
+            lambda t, p, r: torch.cat([r(t[:, None].repeat(1, len(p) - 1, 1), p), t[:, None]], 1),
+            "refine got copies .* one position for each copy",
+        ),
         (  # everything refined
             lambda t, p, r: r(t[:, None].repeat(1, len(p), 1), p),
             "comes last, and it is not refined",
         ),
         (  # the wrong positions
             lambda t, p, r: stack(t, p.roll(-1, 0), r),
-            "the copies have the first N - 1 positions",
+            "the last position is the token's",
         ),
     ],
 )

@@ -76,6 +76,7 @@ def test_wrong_shares_are_noticed(wrong, hint):
             lambda f, i: f[torch.arange(len(i)), (i != 0).sum(1) - 1],
             "counting the ids that are not 0",
         ),
+        (lambda f, i: f[torch.arange(len(i)), (i == 8).int().argmax(1)], "the vocabulary says"),
         (
             lambda f, i: f.flip(1)[torch.arange(len(i)), i.flip(1).argmax(1)],
             "the first end counts",
@@ -102,7 +103,7 @@ def test_wrong_ends_are_noticed(wrong, hint):
         ),
         (
             lambda q, x, t: 2 * directions(similarities(q, x, t))[0],
-            "flatten the queries|rows of the similarities",
+            "the second direction is the table transposed",
         ),
     ],
 )

@@ -40,6 +40,14 @@ def test_the_leftmost_merge_is_not_the_first_that_was_learnt():
     with pytest.raises(ExerciseError, match="learnt first comes first"):
         check_encode_word(wrong)
 
+    def leftmost(symbols, merges):
+        while known := [pair for pair in pairwise(symbols) if pair in merges]:
+            symbols = merge_pair(symbols, known[0])
+        return symbols
+
+    with pytest.raises(ExerciseError, match="although 'a', 't' stands further left"):
+        check_encode_word(leftmost)
+
 
 def test_a_row_without_an_end_is_noticed():
     with pytest.raises(ExerciseError, match="then write the end over the last id"):

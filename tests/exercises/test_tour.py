@@ -42,3 +42,38 @@ def test_logits_taken_for_probabilities_are_noticed():
 
     with pytest.raises(ExerciseError, match="compare the probability"):
         check_kept_queries(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (  # a sigmoid for each class
+            lambda logits, t: (
+                ((logits.argmax(-1) < logits.shape[-1] - 1) & (logits.sigmoid().amax(-1) > t))
+                .nonzero()
+                .flatten()
+            ),
+            "not a sigmoid for each",
+        ),
+        (  # 'no object' is left out after the softmax
+            lambda logits, t: (logits.softmax(-1)[:, :-1].amax(-1) > t).nonzero().flatten(),
+            r"The best of all K \+ 1 decides first",
+        ),
+        (  # and before it
+            lambda logits, t: (logits[:, :-1].softmax(-1).amax(-1) > t).nonzero().flatten(),
+            r"The best of all K \+ 1 decides first",
+        ),
+        (
+            lambda logits, t: keep(logits, torch.nextafter(torch.tensor(t), torch.tensor(0.0))),
+            "> and not >=",
+        ),
+        (
+            lambda logits, t: logits.softmax(-1)[:, :-1].amax(-1) > t,
+            "of integers was expected, not of booleans",
+        ),
+    ],
+    ids=["sigmoid", "left out after", "left out before", "equal is enough", "booleans"],
+)
+def test_other_wrong_choices_are_noticed(wrong, hint):
+    with pytest.raises(ExerciseError, match=hint):
+        check_kept_queries(wrong)
