@@ -96,7 +96,8 @@ def _neighbours(cell: Tensor, length: Tensor) -> tuple[list[Tensor], list[Tensor
     """The cells before and after each place on one axis, and what share of the sample each has.
 
     The weight of a corner is the product of its shares on the two axes. A cell outside has no
-    share; its index is moved inside, where it does no harm.
+    share; its index is moved inside, where it does no harm. A place that is not finite has NaN for
+    its shares, so what is read there is NaN: the losses and the decoding notice that.
     """
     before = cell.floor()
     fraction = cell - before
@@ -105,7 +106,9 @@ def _neighbours(cell: Tensor, length: Tensor) -> tuple[list[Tensor], list[Tensor
         fraction * ((before >= -1) & (before < length - 1)),
     ]
     first, last = torch.zeros_like(length), length - 1
-    return [torch.clamp(before + side, first, last) for side in (0, 1)], shares
+    # subtle: clamp keeps NaN, and NaN as an index is a number far outside of the table.
+    index = before.nan_to_num(nan=0.0)
+    return [torch.clamp(index + side, first, last) for side in (0, 1)], shares
 
 
 @cached_by_size

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minioneformer.checkpoints.pretrained import load_pretrained
+from minioneformer.checkpoints.pretrained import load_pretrained, save_pretrained
 from minioneformer.config import ResNetConfig
 from minioneformer.data.coco_writer import write_coco_panoptic
 from minioneformer.data.large_scale_jitter import LargeScaleJitter
@@ -26,6 +26,7 @@ from minioneformer.layers.sync_batch_norm import SyncBatchNorm
 from minioneformer.processes import rank
 from minioneformer.text.tokenizer import BPETokenizer
 from minioneformer.training.checkpoint import latest_checkpoint, load_checkpoint
+from minioneformer.training.failure import NonFiniteLossError
 from minioneformer.training.initialize import take_over
 from minioneformer.training.parts import (
     build_dataset,
@@ -326,6 +327,16 @@ def test_a_run_starts_from_another_model(finished, tmp_path):
         torch.testing.assert_close(new[name], value, atol=1e-6, rtol=1e-5, msg=name)
     with pytest.raises(ValueError, match=r"recipe.init was .*first.*, got None"):
         run(dataclasses.replace(recipe, init=None), tmp_path / "tuned", resume=True)
+
+
+def test_weights_that_are_broken_stop_a_run_with_a_report(finished, tmp_path):
+    broken = load_pretrained(finished, with_text=True)
+    with torch.no_grad():
+        broken.model.backbone.patch_embed.proj.weight[0, 0, 0, 0] = torch.nan
+    save_pretrained(tmp_path / "broken", broken)
+    with pytest.raises(NonFiniteLossError, match="not finite at step 1"):
+        run(tiny(f"init={tmp_path / 'broken'}"), tmp_path / "run")
+    assert (tmp_path / "run" / "failure.json").is_file()
 
 
 def test_the_augmentation_of_coco_can_be_chosen():
