@@ -50,6 +50,13 @@ def check_summarize_runs(function: Callable[[Sequence[Run]], list[Summary]]) -> 
             expected=[("full", 2, 71.0, 2**0.5)],
             hint="leave out runs whose value is None; they count neither as 0 nor as a run.",
         ),
+        Case(
+            name="a version whose first run failed, and a value of 0.0",
+            arguments=([("zero", 0, None), ("full", 0, 0.0), ("zero", 1, 6.0), ("full", 1, 2.0)],),
+            expected=[("zero", 1, 6.0, None), ("full", 2, 1.0, 2**0.5)],
+            hint="versions stay in the order in which they first occur, with or without a value; "
+            "and 0.0 is a value: ask `is not None`.",
+        ),
     ]
     hint = "a dictionary from version to list of values; statistics.mean and statistics.stdev."
     check_cases("summarize_runs", function, cases, hint=hint)
@@ -72,7 +79,8 @@ def check_paired_difference(
             name="three seeds that share their luck",
             arguments=({0: 70.0, 1: 74.0, 2: 78.0}, {0: 69.0, 1: 73.5, 2: 76.5}),
             expected=(-1.0, 0.5 / 3**0.5),
-            hint="subtract first, for each seed; the spread is that of the differences.",
+            hint="other minus full for each seed; then stdev(differences) / sqrt(n), with n - 1 in "
+            "stdev.",
         ),
         Case(
             name="the seeds in another order",
@@ -110,6 +118,19 @@ def check_verdict(function: Callable[[Sequence[float], float], str]) -> None:
             arguments=([-1.1, -0.7, -0.6], 4.30),
             expected="worse",
             hint="mean -0.8, standard error 0.153: the interval ends at -0.14, below zero.",
+        ),
+        Case(
+            name="the same losses, with a larger quantile",
+            arguments=([-1.1, -0.7, -0.6], 6.0),
+            expected="not shown",
+            hint="the quantile is an argument: 6 errors of 0.153 are 0.92, more than 0.8. (The sd "
+            "has n - 1, or the error is too small.)",
+        ),
+        Case(
+            name="a gain that is just large enough",
+            arguments=([1.1, 0.7, 0.6], 4.30),
+            expected="better",
+            hint="the interval is 0.8 - 0.66 to 0.8 + 0.66: all of it is above zero.",
         ),
         Case(
             name="a large loss in one seed of three",

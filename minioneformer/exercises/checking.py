@@ -13,9 +13,11 @@ version of a notebook (`exercises/learner.py`).
 from __future__ import annotations
 
 import copy
+import inspect
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from torch import Tensor
 
 YOUR_TURN = "your turn"
 LONGEST = 300  # characters of a value that are shown
+INDENT = len("  went in:  ")
 MOST_NUMBERS = 24  # of a tensor; of a larger one only the shape is shown
 
 
@@ -56,7 +59,7 @@ def check_cases(
 ) -> None:
     """Call a solution with each case, print one line if all are right.
 
-    The solution gets copies: it may change what it is given.
+    The solution gets copies, each for itself: it may change what it is given.
 
     Args:
         name: Of the exercise.
@@ -69,15 +72,16 @@ def check_cases(
     """
     for case in cases:
         try:
-            answer = function(*copy.deepcopy(case.arguments))
+            # subtle: a copy of them all would keep two equal tensors one, and change both
+            answer = function(*(copy.deepcopy(argument) for argument in case.arguments))
         except NotImplementedError as error:
             raise ExerciseError(f"{name}: {error or YOUR_TURN}.\nHint: {hint}") from None
         except Exception as error:
             came_out = f"{type(error).__name__}: {error}{_line_of(error, function)}"
-            raise ExerciseError(_message(name, case, came_out, "", hint)) from None
+            raise ExerciseError(_message(name, function, case, came_out, "", hint)) from None
         problem = difference(answer, case.expected)
         if problem:
-            raise ExerciseError(_message(name, case, show(answer), problem, hint))
+            raise ExerciseError(_message(name, function, case, show(answer), problem, hint))
     print(f"{name}: right in all {len(cases)} cases.")
 
 
@@ -85,7 +89,7 @@ def difference(answer: Any, expected: Any) -> str:
     """Say in a few words how two values differ.
 
     Tensors may differ by rounding, and must agree in shape and in kind (integer, boolean, real);
-    so may numbers. A list may stand for a tuple.
+    so may numbers, those of NumPy too. Any sequence may stand for a list or a tuple.
 
     Args:
         answer: What came out.
@@ -101,7 +105,7 @@ def difference(answer: Any, expected: Any) -> str:
         return _tensor_difference(answer, expected)
     if isinstance(expected, list | tuple):
         wanted = f"a {type(expected).__name__} of {len(expected)} was expected"
-        if not isinstance(answer, list | tuple):
+        if not isinstance(answer, Sequence) or isinstance(answer, str):
             return f"{wanted}, {_not_this(answer)}"
         if len(answer) != len(expected):
             return f"{wanted}, not of {len(answer)}"
@@ -109,12 +113,7 @@ def difference(answer: Any, expected: Any) -> str:
             (i, difference(a, e)) for i, (a, e) in enumerate(zip(answer, expected, strict=True))
         )
         return next((f"position {i}: {problem}" for i, problem in found if problem), "")
-    if isinstance(expected, float) and isinstance(answer, int | float):
-        right = abs(answer - expected) <= 1e-5 + 1e-4 * abs(expected)
-    else:
-        # subtle: True == 1 and 1.0 == 1, and a learner should hear of it
-        right = type(answer) is type(expected) and bool(answer == expected)
-    return "" if right else f"{show(answer)} is not {show(expected)}"
+    return _scalar_difference(answer, expected)
 
 
 def show(value: Any) -> str:
@@ -131,11 +130,9 @@ def show(value: Any) -> str:
     """
     if isinstance(value, Tensor):
         kind = str(value.dtype).removeprefix("torch.")
-        numbers = value.detach().cpu()
-        numbers = numbers.double().round(decimals=3) if numbers.is_floating_point() else numbers
         text = f"tensor of shape {tuple(value.shape)}, {kind}"
         if value.numel() <= MOST_NUMBERS:
-            text = f"{text}: {numbers.tolist()}"
+            text = f"{text}: {_rounded(value.tolist())}"
     elif isinstance(value, tuple):
         text = f"({', '.join(show(item) for item in value)}{',' * (len(value) == 1)})"
     elif isinstance(value, list):
@@ -145,6 +142,31 @@ def show(value: Any) -> str:
     else:
         text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def _rounded(numbers: Any) -> Any:
+    """Four digits are enough to see a difference, and can be read."""
+    if isinstance(numbers, list):
+        return [_rounded(number) for number in numbers]
+    return float(f"{numbers:.4g}") if isinstance(numbers, float) else numbers
+
+
+def _scalar_difference(answer: Any, expected: Any) -> str:
+    is_number = isinstance(expected, int | float) and not isinstance(expected, bool)
+    if answer is None and expected is not None:
+        kind = "a number" if is_number else show(expected)
+        return f"{kind} was expected, {_not_this(answer)}"
+    if is_number and isinstance(answer, Tensor | list | tuple):
+        remedy = ": `.item()` gives it" if isinstance(answer, Tensor) else ""
+        return f"a number was expected, {_not_this(answer)}{remedy}"
+    if isinstance(answer, bool) or not isinstance(answer, Real):
+        # subtle: True == 1, and a learner should hear of it
+        right = type(answer) is type(expected) and bool(answer == expected)
+    elif isinstance(expected, float):
+        right = abs(float(answer) - expected) <= 1e-5 + 1e-4 * abs(expected)
+    else:
+        right = isinstance(answer, Integral) and is_number and bool(answer == expected)
+    return "" if right else f"{show(answer)} is not {show(expected)}"
 
 
 def _tensor_difference(answer: Any, expected: Tensor) -> str:
@@ -188,16 +210,31 @@ def _line_of(error: Exception, function: Callable[..., Any]) -> str:
     return f" (line {own[-1].lineno}: {own[-1].line})" if own else ""
 
 
-def _message(name: str, case: Case, came_out: str, problem: str, hint: str) -> str:
+def _message(
+    name: str, function: Callable[..., Any], case: Case, came_out: str, problem: str, hint: str
+) -> str:
     lines = [
         f"{name}, the case of {case.name}:",
-        f"  went in:  {', '.join(show(argument) for argument in case.arguments)}",
+        f"  went in:  {_with_names(function, case.arguments)}",
         f"  came out: {came_out}",
         f"  expected: {show(case.expected)}",
         *([f"  wrong:    {problem}"] if problem else []),
         f"Hint: {case.hint or hint}",
     ]
     return "\n".join(lines)
+
+
+def _with_names(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
+    """Each argument under the name that the learner gave it, in lines of their own if long."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # of a function that is not written in Python
+        names = []
+    texts = [show(argument) for argument in arguments]
+    if len(names) == len(texts):
+        texts = [f"{name} = {text}" for name, text in zip(names, texts, strict=True)]
+    separator = ", " if sum(map(len, texts)) < 80 else f"\n{' ' * INDENT}"
+    return separator.join(texts)
 
 
 def shorten(message: str) -> str:
@@ -213,7 +250,7 @@ def shorten(message: str) -> str:
         "add, the case of one: wrong: 4 is not 3 Hint: add them up."
     """
     lines = message.splitlines()
-    left_out = ["  went in:", "  expected:"]
+    left_out = ["  went in:", "  expected:", " " * INDENT]
     if any(line.startswith("  wrong:") for line in lines):
         left_out.append("  came out:")
     kept = (line for line in lines if not line.startswith(tuple(left_out)))

@@ -48,6 +48,12 @@ def check_other_batch(
             expected=(1_333, (933,), 0.75e-4),
             hint="steps are whole numbers: round them.",
         ),
+        Case(
+            name="steps that are rounded up",
+            arguments=(1_000, (500,), 1e-4, 16, 24),
+            expected=(667, (333,), 1.5e-4),
+            hint="round to the nearest whole number: 666.67 is 667, and 333.33 is 333.",
+        ),
     ]
     hint = "one factor, batch / new_batch, for all steps; its inverse for the learning rate."
     check_cases("other_batch", function, cases, hint=hint)
@@ -121,6 +127,13 @@ def check_fewest_parts(
             expected=4,
             hint="7 images would fit, and 3 parts would be enough if they were equal: 3 does not "
             "divide 16. Take the next number that does.",
+        ),
+        Case(
+            name="a part that fills the memory to the last byte, one image for each part",
+            arguments=(4, 2, 4.0, 20.0, 24.0),
+            expected=2,
+            hint="4 + 1 x 20 is 24: as much as there is fits. The last number of parts to try is "
+            "the share itself.",
         ),
         Case(
             name="an image that does not fit",

@@ -38,7 +38,8 @@ def check_blocked_cells(function: Callable[[Tensor, tuple[int, int]], Tensor]) -
             name="four cells that keep their size",
             arguments=(torch.tensor([[[-1.0, 2.0], [-3.0, 4.0]]]), (2, 2)),
             expected=torch.tensor([[True, False, True, False]]),
-            hint="True means blocked: the cells whose mask logit is negative.",
+            hint="True means blocked: the cells whose mask logit is negative. The result is "
+            "(N, H * W), booleans; interpolate wants a batch axis: mask_logits[None], then [0].",
         ),
         Case(
             name="a logit of exactly 0",
@@ -98,7 +99,8 @@ def check_masked_attention(function: Callable[[Tensor, Tensor, Tensor, Tensor], 
             ),
             expected=torch.tensor([[3.0, 2.0, 0.0, 4.0]]),
             hint="divide the products by the root of the number of channels, here 2; softmax "
-            "over the cells gives 1/4 and 3/4.",
+            "over the cells gives 1/4 and 3/4. All zeros or nan? Then True was read as 'may': "
+            "attn_mask of scaled_dot_product_attention wants ~blocked.",
         ),
         Case(
             name="one open cell of three",

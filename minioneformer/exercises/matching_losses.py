@@ -35,7 +35,8 @@ def check_dice(function: Callable[[Tensor, Tensor], Tensor]) -> None:
             name="two points in the mask, of which one was found",
             arguments=(torch.tensor([[sure, -sure]]), torch.ones(1, 2)),
             expected=torch.tensor([0.25]),
-            hint="1 - (2 * 1 + 1) / (1 + 2 + 1): twice the overlap above, and 1 on both sides.",
+            hint="1 - (2 * 1 + 1) / (1 + 2 + 1): twice the overlap above, and 1 on both sides. One "
+            "loss for each row: sum over axis 1.",
         ),
         Case(
             name="a prediction that is not sure",
@@ -43,6 +44,12 @@ def check_dice(function: Callable[[Tensor, Tensor], Tensor]) -> None:
             expected=torch.tensor([1 - 2.5 / 3.75]),
             hint="logits are no probabilities: take the sigmoid first. Probabilities are not "
             "rounded and not squared.",
+        ),
+        Case(
+            name="a point on a border",
+            arguments=(torch.tensor([[likely]]), torch.tensor([[0.5]])),
+            expected=torch.tensor([1 - 1.75 / 2.25]),
+            hint="a target of 0.5 stays 0.5, and the overlap is a product: 0.75 x 0.5.",
         ),
         Case(
             name="two masks with four points each",
@@ -145,7 +152,8 @@ def check_class_loss(function: Callable[[Tensor, Sequence[int], Sequence[int]], 
             name="no target at all",
             arguments=(probs.log(), [], []),
             expected=torch.tensor((four + sure + four) / 3),
-            hint="0.1 in each term and 0.1 in each weight: a plain mean over 'no object'.",
+            hint="0.1 in each term and 0.1 in each weight: a plain mean over 'no object'. And "
+            "torch.tensor([]) is float32: torch.tensor(match, dtype=torch.int64).",
         ),
     ]
     hint = "begin with the label K for every query, then write the labels of the matched ones."

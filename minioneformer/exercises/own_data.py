@@ -43,7 +43,8 @@ def check_ids_as_colors(function: Callable[[Tensor], Tensor]) -> None:
                 ],
                 dtype=byte,
             ),
-            hint="the second digit is number // 256 % 256.",
+            hint="the second digit is number // 256 % 256. Divide first, change the type last: 256 "
+            "does not fit into uint8.",
         ),
         Case(
             name="numbers of three digits",
@@ -69,6 +70,7 @@ def check_count_objects(function: Callable[[Tensor, int], Tensor]) -> None:
         ExerciseError: If a case is not right.
     """
     two = torch.tensor([[1, 1, 0, 0, 1], [0, 1, 0, 1, 1]], dtype=torch.bool)
+    small_first = torch.tensor([[1, 0, 1, 1, 1], [1, 0, 0, 0, 1]], dtype=torch.bool)
     corner = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 1]], dtype=torch.bool)
     ring = torch.tensor(
         [[0, 1, 1, 1], [0, 1, 0, 1], [0, 1, 1, 1], [0, 0, 0, 0], [1, 1, 0, 0]]
@@ -79,6 +81,12 @@ def check_count_objects(function: Callable[[Tensor, int], Tensor]) -> None:
             name="two parts",
             arguments=(two, 1),
             expected=torch.tensor([[1, 1, 0, 0, 2], [0, 1, 0, 2, 2]]),
+        ),
+        Case(
+            name="a small part before a larger one",
+            arguments=(small_first, 1),
+            expected=torch.tensor([[1, 0, 2, 2, 2], [1, 0, 0, 0, 2]]),
+            hint="numbers follow the rows, as those of scipy.ndimage.label, and not the sizes.",
         ),
         Case(
             name="parts that touch at a corner",
@@ -92,7 +100,8 @@ def check_count_objects(function: Callable[[Tensor, int], Tensor]) -> None:
             expected=torch.tensor(
                 [[0, 1, 1, 1], [0, 1, 0, 1], [0, 1, 1, 1], [0, 0, 0, 0], [2, 2, 0, 0]]
             ),
-            hint="a hole is no part: only pixels of the mask have a number.",
+            hint="a hole is no part: only pixels of the mask have a number; and numbers follow the "
+            "rows, so the ring comes first.",
         ),
         Case(
             name="a speck before two larger parts",
@@ -127,7 +136,8 @@ def check_class_rows(
             name="the same classes",
             arguments=(["sky", "circle"], ["sky", "circle"]),
             expected=[0, 1, 2],
-            hint='the head has one row more than classes: the last is "no object".',
+            hint='the head has one row more than classes: the last is "no object". And row 0 is a '
+            "row: 0 is not None.",
         ),
         Case(
             name="a class that is new, and one that stands elsewhere",

@@ -61,7 +61,8 @@ def check_translate(
                 (f"{block}.attention.self.key.weight", weight[2:4]),
                 (f"{block}.attention.self.value.weight", weight[4:]),
             ],
-            hint="cut along the first axis: the upper third of the rows is the query.",
+            hint="cut along the first axis: the upper third of the rows is the query. Names are "
+            "attention.self.query, .key and .value, in this order.",
         ),
         Case(
             name="a fused bias",
@@ -122,7 +123,8 @@ def check_compare_keys(
             name="a file without the head",
             arguments=(model, {"task.weight": (5, 3)}),
             expected=(["head.bias", "head.weight"], [], []),
-            hint="missing is what the model has and the file lacks, sorted.",
+            hint="missing is what the model has and the file lacks, sorted. A name that the file "
+            "lacks has no other shape: the third list is of names in both.",
         ),
         Case(
             name="a file with a text branch that the model lacks",
@@ -183,6 +185,18 @@ def check_image_size(
             arguments=((1024, 2048), 800, 1333),
             expected=(667, 1333),
             hint="the longer side would be 1600, so it decides; and 666.5 is rounded up.",
+        ),
+        Case(
+            name="a long side that is above the bound before, and below it after",
+            arguments=((2000, 2400), 800, 1333),
+            expected=(800, 960),
+            hint="the bound is for the longer side of the result, not of the image.",
+        ),
+        Case(
+            name="a narrow strip",
+            arguments=((300, 929), 800, 1333),
+            expected=(430, 1333),
+            hint="one scale for both sides, and rounded once, at the end: 300 x 1333 / 929.",
         ),
         Case(
             name="an image that shrinks",

@@ -94,7 +94,8 @@ def check_panoptic_quality(function: Callable[[Tensor, Tensor], float]) -> None:
             name="a map that is right but for the numbers of its segments",
             arguments=(torch.tensor([[7, 7, 3], [7, 7, 3]]), torch.tensor([[1, 1, 2], [1, 1, 2]])),
             expected=1.0,
-            hint="segments match by their pixels; numbers mean nothing across two maps.",
+            hint="segments match by their pixels; numbers mean nothing across two maps. A perfect "
+            "map has PQ 1: divide by half the number of all segments.",
         ),
         Case(
             name="an IoU of 3/4 and one of exactly 1/2",

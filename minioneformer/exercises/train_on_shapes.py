@@ -41,7 +41,8 @@ def check_adamw_step(
         _adamw_case(
             "the first step of one weight, without decay",
             (torch.tensor([0.5]), torch.tensor([0.2]), zeros, zeros, 1, 0.1, 0.0),
-            "divide both means by 1 - beta ** step before you use them, and return them undivided.",
+            "mean = 0.9 mean + 0.1 grad, square = 0.999 square + 0.001 grad ** 2. Divide both by "
+            "1 - beta ** step where you use them, and return weight, mean, square, undivided.",
         ),
         _adamw_case(
             "the same step with decay",
@@ -52,6 +53,11 @@ def check_adamw_step(
             "a weight without a gradient so far",
             (torch.tensor([2.0]), zeros, zeros, zeros, 3, 0.1, 0.05),
             "0 / 0 is nan: add 1e-8 to the square root, in the denominator.",
+        ),
+        _adamw_case(
+            "a gradient that is hardly there",
+            (torch.tensor([2.0]), torch.tensor([1e-7]), zeros, zeros, 1, 0.1, 0.0),
+            "epsilon is added to the root, not under it.",
         ),
         _adamw_case(
             "step 7 of a matrix",
@@ -74,7 +80,14 @@ def check_warm_poly(function: Callable[[int, int, float], float]) -> None:
         ExerciseError: If a case is not right.
     """
     cases = [
-        _schedule_case("half-way, without a warm-up", 50, 100, 0.0, "the power is 0.9."),
+        _schedule_case(
+            "half-way, without a warm-up",
+            50,
+            100,
+            0.0,
+            "(1 - step / total_steps) ** 0.9, a number; with warmup 0 there is no line, and "
+            "nothing to divide by.",
+        ),
         _schedule_case(
             "the first step of a warm-up",
             0,

@@ -290,7 +290,6 @@ def test_no_flipped_bit_and_no_cut_of_a_png_gives_other_pixels(tmp_path, write, 
 @pytest.mark.parametrize(
     ("layout", "folder"),
     [
-        ("coco", "train2017"),
         ("coco", "panoptic_train2017"),
         ("ade20k", "annotations/training"),
         ("ade20k", "annotations_instance/training"),

@@ -66,7 +66,7 @@ def test_the_standard_error_without_pairs_is_noticed():
         means = [statistics.fmean(v.values()) for v in (full, other)]
         return means[1] - means[0], math.sqrt(sum(spreads))
 
-    with pytest.raises(ExerciseError, match="subtract first, for each seed"):
+    with pytest.raises(ExerciseError, match="other minus full for each seed"):
         check_paired_difference(unpaired)
 
 
@@ -76,7 +76,7 @@ def test_pairs_by_position_and_a_sign_turned_round_are_noticed():
 
     with pytest.raises(ExerciseError, match="look values up by seed"):
         check_paired_difference(by_position)
-    with pytest.raises(ExerciseError, match="subtract first"):
+    with pytest.raises(ExerciseError, match="other minus full"):
         check_paired_difference(lambda full, other: paired(other, full))
 
 
@@ -89,9 +89,9 @@ def test_a_missing_partner_is_noticed():
 
 
 def test_a_verdict_by_the_mean_or_by_the_signs_is_noticed():
-    with pytest.raises(ExerciseError, match="the interval contains zero"):
+    with pytest.raises(ExerciseError, match="the quantile is an argument"):
         check_verdict(lambda d, _: "better" if statistics.fmean(d) > 0 else "worse")
-    with pytest.raises(ExerciseError, match="the interval contains zero"):
+    with pytest.raises(ExerciseError, match="the quantile is an argument"):
         check_verdict(lambda d, _: "worse" if max(d) < 0 else "better")
 
 
@@ -109,3 +109,21 @@ def test_a_division_by_the_error_and_a_verdict_from_one_run_are_noticed():
 
     with pytest.raises(ExerciseError, match="however large it is"):
         check_verdict(one_is_enough)
+
+
+def test_a_quantile_or_a_spread_of_ones_own_is_noticed():
+    with pytest.raises(ExerciseError, match="the quantile is an argument"):
+        check_verdict(lambda d, _: verdict(d, 1.96))
+
+    def by_n(differences, quantile):
+        return verdict(differences, quantile * (1 - 1 / len(differences)) ** 0.5)
+
+    with pytest.raises(ExerciseError, match="The sd has n - 1"):
+        check_verdict(by_n)
+
+
+def test_a_value_of_zero_and_the_order_of_versions_are_noticed():
+    with pytest.raises(ExerciseError, match=r"0\.0 is a value"):
+        check_summarize_runs(lambda runs: summaries([(n, s, v or None) for n, s, v in runs]))
+    with pytest.raises(ExerciseError, match="the order in which they first occur"):
+        check_summarize_runs(lambda runs: summaries([run for run in runs if run[2] is not None]))

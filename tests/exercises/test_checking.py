@@ -6,6 +6,7 @@ message without the hint.
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,7 +39,7 @@ def test_a_wrong_answer_is_reported_with_all_that_helps():
         check(lambda numbers: sum(numbers) + 1)
     assert str(caught.value) == (
         "add, the case of one:\n"
-        "  went in:  [1, 2]\n"
+        "  went in:  numbers = [1, 2]\n"
         "  came out: 4\n"
         "  expected: 3\n"
         "  wrong:    4 is not 3\n"
@@ -50,6 +51,21 @@ def test_a_wrong_answer_is_reported_with_all_that_helps():
 def test_a_case_may_have_a_hint_of_its_own():
     with pytest.raises(ExerciseError, match=r"(?s)the case of none.*Hint: start from zero\."):
         check(lambda numbers: sum(numbers) if numbers else 7)
+
+
+def test_a_solution_may_work_in_place_where_a_case_has_one_tensor_twice():
+    zero = torch.zeros(2)
+    case = Case(name="zeros", arguments=(zero, zero), expected=torch.tensor([1.0, 1.0]))
+    check_cases("add", lambda a, b: a.add_(1).sub_(b), [case], hint="")
+    assert not zero.any()
+
+
+def test_long_arguments_stand_in_lines_of_their_own():
+    case = Case(name="long", arguments=(list(range(30)), 1), expected=0)
+    with pytest.raises(ExerciseError) as caught:
+        check_cases("add", lambda numbers, other: 1, [case], hint="none.")
+    assert "\n            other = 1\n  came out: 1\n" in str(caught.value)
+    assert shorten(str(caught.value)) == "add, the case of long: wrong: 1 is not 0 Hint: none."
 
 
 def test_an_exercise_that_is_not_written_gives_the_hint():
@@ -95,7 +111,7 @@ def test_a_message_in_one_line_has_the_case_the_mistake_and_the_hint():
 
 
 def test_a_solution_that_changes_its_arguments_spoils_no_message():
-    with pytest.raises(ExerciseError, match=r"went in:  \[1, 2\]"):
+    with pytest.raises(ExerciseError, match=r"went in:  numbers = \[1, 2\]"):
         check(lambda numbers: numbers.clear())
     assert CASES[0].arguments == ([1, 2],)
 
@@ -125,7 +141,13 @@ def test_a_solution_that_changes_its_arguments_spoils_no_message():
         (None, (1, 2), r"a tuple of 2 was expected, not None: is there a `return`\?"),
         (True, 1, "True is not 1"),
         (0.5, 0.6, "0.5 is not 0.6"),
-        (None, "a", "None is not 'a'"),
+        (None, "a", "'a' was expected, not None: is there a `return`"),
+        (None, 0.5, "a number was expected, not None: is there a `return`"),
+        (torch.tensor(1.0), 1.0, r"a number was expected, not a tensor: `\.item\(\)` gives it"),
+        ([1.0], 1.0, "a number was expected, not a list"),
+        (np.float64(1.5), 1, "1.5.* is not 1"),
+        ("12", [1, 2], "a list of 2 was expected, not a str"),
+        ("a", "b", "'a' is not 'b'"),
         ([[1, 2], [3]], [[1, 2], [4]], "position 1: position 0: 3 is not 4"),
     ],
 )
@@ -140,6 +162,10 @@ def test_differences_in_words(answer, expected, words):
         (torch.ones(2, dtype=torch.int32), torch.ones(2, dtype=torch.long)),
         (torch.zeros(0, dtype=torch.long), torch.tensor([], dtype=torch.long)),
         ((1, 2), [1, 2]),
+        (range(1, 3), [1, 2]),
+        ([np.int64(1)], [1]),
+        (np.float64(0.5), 0.5),
+        (True, True),
         (0.3, 0.1 + 0.2),
         (1, 1.0),
         ("a", "a"),
@@ -156,5 +182,8 @@ def test_values_are_shown_so_that_they_can_be_read():
     assert show("ab") == "'ab'"
     assert show(0.699999988079071) == "0.7"
     assert show([torch.tensor([1]), 2]) == "[tensor of shape (1,), int64: [1], 2]"
+    assert show(torch.tensor([[0.00019996, 0.39751]])) == (
+        "tensor of shape (1, 2), float32: [[0.0002, 0.3975]]"
+    )
     assert show(torch.zeros(5, 5)) == "tensor of shape (5, 5), float32"
     assert show(list(range(1000))).endswith(" ...")

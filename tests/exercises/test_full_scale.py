@@ -104,3 +104,17 @@ def test_losses_that_are_not_those_of_one_batch(wrong, hint):
 def test_parts_that_do_not_fit(wrong, hint):
     with pytest.raises(ExerciseError, match=hint):
         check_fewest_parts(wrong)
+
+
+def test_plans_that_round_down_and_limits_that_are_left_out_are_noticed():
+    def floor(s, m, lr, b, n):
+        return s * b // n, [x * b // n for x in m], lr * n / b
+
+    with pytest.raises(ExerciseError, match="666.67 is 667"):
+        check_other_batch(floor)
+    for wrong in (
+        lambda b, p, state, image, memory: parts(b, p, state, image, memory - 1e-6),
+        lambda b, p, *gib: n if (n := parts(b, p, *gib)) is None or n < b // p or n == 1 else None,
+    ):
+        with pytest.raises(ExerciseError, match="as much as there is fits"):
+            check_fewest_parts(wrong)

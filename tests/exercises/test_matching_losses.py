@@ -49,6 +49,12 @@ WRONG_DICE = {
     "overlap once": (lambda x, g: dice_of(x.sigmoid(), g, twice=1), "twice the overlap"),
     "nothing added": (lambda x, g: dice_of(x.sigmoid(), g, smooth=0), "1 on both sides"),
     "without the 1 -": (lambda x, g: 1 - dice_loss(x, g), r"1 - \(2 \* 1 \+ 1\)"),
+    "the smaller for the product": (
+        lambda x, g: (
+            1 - (2 * torch.minimum(x.sigmoid(), g).sum(1) + 1) / (x.sigmoid().sum(1) + g.sum(1) + 1)
+        ),
+        "the overlap is a product",
+    ),
     "decisions for probabilities": (lambda x, g: dice_of((x > 0).float(), g), "not rounded"),
     "a softmax for a sigmoid": (lambda x, g: dice_of(x.softmax(1), g), "take the sigmoid"),
     "one loss for all masks": (

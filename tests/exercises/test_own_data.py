@@ -90,3 +90,17 @@ def test_rows_taken_by_position_and_a_forgotten_last_row_are_noticed():
         check_class_rows(lambda old, new: rows(old, new)[:-1] + [len(new)])
     with pytest.raises(ExerciseError, match="one row more than classes"):
         check_class_rows(lambda old, new: rows(old, new)[:-1])
+
+
+def test_numbers_by_size_are_noticed():
+    def by_size(mask, smallest):
+        found = parts(mask, smallest)
+        sizes = found.flatten().bincount()[1:]
+        order = sizes.argsort(descending=True, stable=True)
+        result = torch.zeros_like(found)
+        for number, part in enumerate(order.tolist(), start=1):
+            result[found == part + 1] = number
+        return result
+
+    with pytest.raises(ExerciseError, match="and not the sizes"):
+        check_count_objects(by_size)

@@ -162,3 +162,19 @@ def test_other_shapes_are_noticed_as_shapes():
 def test_wrong_sizes_get_the_hint_that_helps(wrong, hint):
     with pytest.raises(ExerciseError, match=hint):
         check_image_size(wrong)
+
+
+def test_a_bound_for_the_image_and_two_roundings_are_noticed():
+    def before(size, shortest, longest):
+        scale = longest / max(size) if max(size) > longest else shortest / min(size)
+        return tuple(int(scale * side + 0.5) for side in size)
+
+    def twice(size, shortest, longest):
+        size = tuple(int(shortest / min(size) * side + 0.5) for side in size)
+        scale = min(1.0, longest / max(size))
+        return tuple(int(scale * side + 0.5) for side in size)
+
+    with pytest.raises(ExerciseError, match="of the result, not of the image"):
+        check_image_size(before)
+    with pytest.raises(ExerciseError, match="rounded once"):
+        check_image_size(twice)

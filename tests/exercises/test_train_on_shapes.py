@@ -12,13 +12,15 @@ from minioneformer.exercises.train_on_shapes import (
 )
 
 
-def adamw(weight, grad, mean, square, step, lr, decay, *, correct=True, l2=False, eps=1e-8):
+def adamw(
+    weight, grad, mean, square, step, lr, decay, *, correct=True, l2=False, eps=1e-8, under=0.0
+):
     if l2:
         grad, decay = grad + decay * weight, 0.0
     mean = 0.9 * mean + 0.1 * grad
     square = 0.999 * square + 0.001 * grad**2
     corrected = [1 - 0.9**step, 1 - 0.999**step] if correct else [1, 1]
-    move = (mean / corrected[0]) / ((square / corrected[1]).sqrt() + eps)
+    move = (mean / corrected[0]) / ((square / corrected[1] + under).sqrt() + eps)
     return weight * (1 - lr * decay) - lr * move, mean, square
 
 
@@ -48,9 +50,10 @@ def test_right_answers_pass(capsys):
 @pytest.mark.parametrize(
     ("changes", "hint"),
     [
-        ({"correct": False}, "divide both means by 1 - beta"),
+        ({"correct": False}, "Divide both by 1 - beta"),
         ({"l2": True}, "it is not added to the gradient"),
         ({"eps": 0.0}, "add 1e-8 to the square root"),
+        ({"eps": 0.0, "under": 1e-8}, "not under it"),
     ],
 )
 def test_a_missing_correction_decay_in_the_gradient_and_a_missing_epsilon(changes, hint):
@@ -63,7 +66,7 @@ def test_corrected_means_must_not_be_kept_and_every_step_has_its_own_correction(
         weight, mean, square = adamw(weight, grad, mean, square, step, lr, decay)
         return weight, mean / (1 - 0.9**step), square / (1 - 0.999**step)
 
-    with pytest.raises(ExerciseError, match="return them undivided"):
+    with pytest.raises(ExerciseError, match="square, undivided"):
         check_adamw_step(kept)
 
     def always_the_first(weight, grad, mean, square, step, lr, decay):
@@ -76,7 +79,7 @@ def test_corrected_means_must_not_be_kept_and_every_step_has_its_own_correction(
 @pytest.mark.parametrize(
     ("changes", "hint"),
     [
-        ({"power": 1.0}, "the power is 0.9"),
+        ({"power": 1.0}, r"\*\* 0\.9, a number"),
         ({"start": 0.0}, "a factor of 0 would waste the step"),
         ({"late": 1.0}, "poly has begun to fall at step 0"),
     ],
