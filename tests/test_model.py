@@ -92,6 +92,14 @@ def test_every_arrow_of_figure_2_has_its_shape(size):
 
 @torch.no_grad()
 @pytest.mark.parametrize("use_task_norm", [True, False])
+def test_without_the_norm_of_the_token_queries_start_as_zeros_too(use_task_norm):
+    model = tiny(use_task_norm=use_task_norm)
+    assert model.use_task_norm == model.query_formulation.seed_with_task == use_task_norm
+    assert not tiny(task_seeds_queries=False).query_formulation.seed_with_task
+    assert tiny(task_seeds_queries=False).use_task_norm
+
+
+@pytest.mark.parametrize("use_task_norm", [True, False])
 def test_forward_is_the_figure_step_by_step(use_task_norm):
     model = tiny(use_task_norm=use_task_norm).eval()
     decoder = model.transformer_decoder

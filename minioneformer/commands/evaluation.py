@@ -54,7 +54,7 @@ def evaluate(
     Started by torchrun, the processes share the images; the figures are the same.
 
     Args:
-        weights: Folder of a model or of a run, or "toy" for the model that ships.
+        weights: Folder of a model or of a run, a name on the hub, or "toy".
         dataset: "toy", or what lies below the data root: "coco_panoptic", "coco", "ade20k",
             "cityscapes", "mapillary_vistas", or "own" (described in dataset.json).
         data_root: Folder of the data set, if it is not generated.

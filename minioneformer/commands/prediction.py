@@ -39,7 +39,7 @@ def predict(
     """Segment images; write overlays and results.
 
     Args:
-        weights: Folder of a model or of a run, or "toy" for the model that ships.
+        weights: Folder of a model or of a run, a name on the hub, or "toy".
         images: Image files.
         task: "panoptic", "instance" or "semantic".
         output: Folder for NAME_TASK.png (overlay with legend) and the results: COCO panoptic

@@ -103,6 +103,7 @@ def test_a_step_down_reads_two_by_two_cells_and_leaves_out_the_odd_ones():
 
 
 def test_a_layer_scale_starts_as_told_and_zero_leaves_it_out():
+    assert ConvNextConfig().layer_scale_init_value == 1e-6
     assert ConvNeXtBlock(dim=3, layer_scale_init_value=0.25).layer_scale.tolist() == [0.25] * 3
     without, with_one = (ConvNeXtBlock(dim=3, layer_scale_init_value=v) for v in (0.0, 1.0))
     assert without.layer_scale is None

@@ -45,6 +45,12 @@ def test_the_instance_example_of_the_docstring():
     assert sure.labels.tolist() == [0]
 
 
+def test_labels_of_instances_are_positions_in_the_catalogue_behind_stuff_too():
+    logits = torch.log(torch.tensor([[0.1, 0.2, 0.6, 0.1]]))
+    best = instance_candidates(logits, CLASSES, num_instances=1)
+    assert best.labels.tolist() == [2]  # the second thing, behind the stuff that is class 1
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 40))
 def test_instances_are_the_best_pairs_less_stuff(seed, num_queries, num_instances):

@@ -43,6 +43,8 @@ def test_warm_up_multiplies_poly_and_step_decay():
 
 
 def test_a_schedule_evaluates_the_function_it_names():
+    drops = Schedule(name="step_decay", total_steps=368_750, milestones=(327_778, 355_092))
+    assert drops.multiplier(0) == drops.multiplier(10) == 1  # no warm-up unless asked for
     assert Schedule(total_steps=160, power=0.5).multiplier(40) == poly(40, 160, 0.5)
     schedule = Schedule(name="one_cycle", total_steps=30, warmup_fraction=0.2, final_fraction=0.1)
     assert [schedule.multiplier(s) for s in range(31)] == [
