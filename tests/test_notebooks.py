@@ -158,3 +158,10 @@ def test_links_lead_somewhere(path):
     links = re.findall(r"\]\(([^)\s]+)\)", prose(read_notebook(path)))
     local = [link.partition("#")[0] for link in links if not re.match("https?://", link)]
     assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+@each_notebook
+def test_the_checks_are_imported_in_a_cell_of_their_own(path):
+    cells = code_cells(exercise_sections(read_notebook(path)))
+    (cell,) = (c for c in cells if "from minioneformer.exercises." in source_of(c))
+    assert "def " not in source_of(cell)  # else a slip in the first exercise costs all of them
