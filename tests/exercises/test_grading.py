@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from minioneformer.exercises.__main__ import grades
 from minioneformer.exercises.grading import exercise_names, exercise_sections, grade
 from minioneformer.exercises.learner import (
     learner_version,
@@ -75,45 +76,58 @@ def test_the_command_prints_a_line_for_each_exercise(tmp_path):
     assert all(line[2].startswith("not yet: ") and "your turn. Hint: " in line[2] for line in lines)
 
 
-def test_a_file_that_cannot_be_graded_stops_no_other(tmp_path):
+def course(folder, *bodies):
+    """A notebook without torch, whose kernel starts in a second: exercises `one` and `two`."""
+    cells = ["## Exercises", "def check_one(f):\n    f()\n\n\ncheck_two = check_one"]
+    for name, body in zip(("one", "two"), bodies, strict=True):
+        cells += [f"def {name}(){body}", f"check_{name}({name})"]
+    rows = [
+        {
+            "cell_type": "code" if number else "markdown",
+            "id": f"cell-{number}",
+            "metadata": {},
+            "source": text,
+        }
+        | ({"outputs": [], "execution_count": None} if number else {})
+        for number, text in enumerate(cells)
+    ]
+    content = {"cells": rows, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    folder.mkdir(exist_ok=True)
+    return write_notebook(content, folder / "99_short.ipynb")
+
+
+def test_a_file_that_cannot_be_graded_stops_no_other(tmp_path, capsys):
+    reference = course(tmp_path / "course", ": pass", ": pass")
     other = write_notebook(read_notebook(TOUR), tmp_path / "other.ipynb")
-    half = tmp_path / "01_tokenizer.ipynb"
+    half = tmp_path / reference.name
     half.write_text(TOUR.read_text()[:5000])
-    good = write_notebook(learner_version(read_notebook(TOUR)), tmp_path / TOUR.name)
-    command = [sys.executable, "-m", "minioneformer.exercises", "grade"]
-    done = subprocess.run(
-        [*command, str(other), str(half), str(good)],
-        capture_output=True, text=True, cwd=ROOT, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    lines = [line.split("\t") for line in done.stdout.splitlines()]
-    assert [line[0] for line in lines] == [str(path) for path in (other, half, good, good)]
+    good = course(tmp_path / "ada", ": pass", ": return 1 / 0")
+    with warnings.catch_warnings():  # of the client
+        warnings.simplefilter("ignore")
+        assert grades([other, half, good], reference=reference.parent) == 1
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines] == [
+        [str(other), "-"], [str(half), "-"], [str(good), "one"], [str(good), "two"]
+    ]  # fmt: skip
     assert lines[0][2].startswith("not graded: the course has no notebook of that name, got 'other")
     assert lines[1][2].startswith("not graded: no JSON, so no notebook or a part of one")
+    assert [line[2] for line in lines[2:]] == [
+        "right",
+        "not yet: ZeroDivisionError: division by zero",
+    ]
 
-    done = subprocess.run(
-        [*command, str(good)], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: no folder of the course, got reference='notebooks'. Run this in the repository, or "
-        "give --reference FOLDER.\n"
-    )
+
+def test_a_course_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"no folder of the course, .* give --reference FOLDER"):
+        grades([TOUR], reference=tmp_path / "elsewhere")
 
 
 def test_what_does_not_run_and_what_does_not_end_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("minioneformer.exercises.grading.CELL_SECONDS", 20)
-    notebook = read_notebook(TOUR)
-    first, second = exercise_names(notebook)
-    handed_in = learner_version(notebook)
-    for cell in handed_in["cells"]:
-        text = source_of(cell)
-        if f"def {first}" in text:
-            cell["source"] = text.replace("raise NotImplementedError", "while True: pass  #")
-        elif text.startswith(f"def {second}"):
-            cell["source"] = text.replace("):", ")")
+    monkeypatch.setattr("minioneformer.exercises.grading.CELL_SECONDS", 3)
+    reference = read_notebook(course(tmp_path / "course", ": pass", ": pass"))
+    handed_in = read_notebook(course(tmp_path / "ada", ":\n    while True: pass", " pass"))
     with warnings.catch_warnings():  # of the client
         warnings.simplefilter("ignore")
-        one, other = grade(handed_in, notebook, tmp_path)
-    assert one.message == "it took more than 20 seconds"
+        one, other = grade(handed_in, reference, tmp_path)
+    assert one.message == "it took more than 3 seconds"
     assert other.message.startswith("a cell above its check does not run: SyntaxError: expected")
