@@ -18,9 +18,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -185,7 +185,7 @@ def do_runs(plans: Sequence[Plan], output: Path, *, jobs: int = 1) -> Runs:
         for plan in missing:
             yield plan, _do_here(plan, plan.folder(output))
         return
-    with ThreadPoolExecutor(jobs) as executor, _children() as children:
+    with ThreadPoolExecutor(jobs) as executor, _Children() as children:
         waiting = {
             executor.submit(_do_elsewhere, plan, plan.folder(output), jobs, children): plan
             for plan in missing
@@ -205,15 +205,13 @@ def _do_here(plan: Plan, folder: Path) -> str:
     return ""
 
 
-def _do_elsewhere(
-    plan: Plan, folder: Path, jobs: int, children: list[subprocess.Popen[bytes]]
-) -> str:
+def _do_elsewhere(plan: Plan, folder: Path, jobs: int, children: _Children) -> str:
     """In a process of its own; what it says goes to a file."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(folder / PLAN, json.dumps(plan.to_dict(), indent=1) + "\n")
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with (folder / OUTPUT).open("ab") as said:
-        child = subprocess.Popen(
+        child = children.start(
             [sys.executable, "-m", __spec__.name, str(folder)],
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.DEVNULL,
@@ -221,7 +219,8 @@ def _do_elsewhere(
             stderr=said,
             start_new_session=True,  # subtle: a second Ctrl-C would stop it at once, unsaved
         )
-        children.append(child)
+        if child is None:
+            return "was not started: the others were stopped"
         status = child.wait()
     if status == 0:
         return ""
@@ -229,16 +228,31 @@ def _do_elsewhere(
     return f"ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
 
 
-@contextmanager
-def _children() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes that are told to stop if this one is."""
-    children: list[subprocess.Popen[bytes]] = []
-    try:
-        yield children
-    finally:
-        for child in children:
-            if child.poll() is None:
-                child.terminate()
+class _Children:
+    """Processes that are told to stop if this one is; none is started after that."""
+
+    def __init__(self) -> None:
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.stopped = False
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> _Children:
+        return self
+
+    def start(self, words: list[str], **options: Any) -> subprocess.Popen[bytes] | None:
+        # subtle: a process that is being started while the others are stopped would be missed
+        with self.lock:
+            if self.stopped:
+                return None
+            self.started.append(subprocess.Popen(words, **options))
+            return self.started[-1]
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.stopped = True
+            for child in self.started:
+                if child.poll() is None:
+                    child.terminate()
 
 
 def _stop_if_orphaned(parent: int) -> None:

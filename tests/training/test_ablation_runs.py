@@ -124,6 +124,7 @@ def pretended(monkeypatch):
         def __init__(self, words, **options):
             started.append(self)
             row = words[-1].split("/")[-2]
+            time.sleep(scripts.get("delay", 0) if row != "full" else 0)
             super().__init__([sys.executable, "-c", scripts[row]], **options)
 
     monkeypatch.setattr(ablation_runs.subprocess, "Popen", Process)
@@ -137,16 +138,33 @@ def test_a_process_that_fails_says_why_and_stops_no_other(pretended, tmp_path):
     assert ended == {"full": "ended with status 3: why", "semantic_only": ""}
 
 
-def test_processes_are_stopped_with_the_generator(pretended, tmp_path):
-    """Closed after its first run, it ends the other one instead of waiting for it."""
+@pytest.mark.parametrize("delay", [0, 2])
+def test_processes_are_stopped_with_the_generator(pretended, tmp_path, delay):
+    """Closed after its first run, it ends the other one, also one that is just being started."""
     started, scripts = pretended
-    scripts |= {"full": "", "semantic_only": "import time; time.sleep(600)"}
+    scripts |= {"full": "", "semantic_only": "import time; time.sleep(120)", "delay": delay}
     begun = time.monotonic()
     ended = do_runs(plans("semantic_only"), tmp_path, jobs=2)
     assert next(ended)[0].row == "full"
     ended.close()
     assert time.monotonic() - begun < 60
-    assert [process.poll() is not None for process in started] == [True, True]
+    assert all(process.poll() is not None for process in started)
+
+
+def test_nothing_is_started_after_the_others_were_stopped(pretended, tmp_path, monkeypatch):
+    started, scripts = pretended
+    scripts |= {"full": "", "semantic_only": "import time; time.sleep(120)"}
+    write = ablation_runs.write_text_atomically
+
+    def slowly(path, text):
+        time.sleep(3 if "semantic_only" in str(path) else 0)
+        write(path, text)
+
+    monkeypatch.setattr(ablation_runs, "write_text_atomically", slowly)
+    ended = do_runs(plans("semantic_only"), tmp_path, jobs=2)
+    assert next(ended)[0].row == "full"
+    ended.close()
+    assert len(started) == 1
 
 
 def test_at_least_one_seed_and_one_job(tmp_path):
