@@ -123,8 +123,9 @@ def load_into(
         old, new = next(iter(by_classes.values()))
         raise ValueError(
             f"{source} is of {old[0] - 1} classes and the model of {new[0] - 1}, got "
-            f"{new_classes=}: pass new_classes=True to start the class head anew, or build the "
-            "model with as many classes."
+            f"{new_classes=}: pass new_classes=True (to from_pretrained: "
+            "ignore_mismatched_sizes=True) to start the class head anew, or build the model with "
+            "as many classes."
         )
     fitting = {name: weights[name] for name in own if name in weights and name not in shapes}
     module.load_state_dict(fitting, strict=False)

@@ -74,25 +74,14 @@ def write_coco_panoptic(
         stem = _stem(sample.image_id)
         if sample.image_id in images:
             raise ValueError(f"two samples share an id, got image_id={sample.image_id!r}.")
-        segments_info = _segments_info(sample, categories)
-        pixels = rearrange(sample.image, "C H W -> H W C").contiguous()
-        image_path = image_folder / f"{stem}{image_suffix}"
-        Image.fromarray(pixels.numpy()).save(image_path, quality=95)  # of JPEG; a PNG has none
-        write_panoptic_png(png_folder / f"{stem}.png", sample.segment_map)
+        image_path, png_path = image_folder / f"{stem}{image_suffix}", png_folder / f"{stem}.png"
+        rows = {"image_id": sample.image_id, "file_name": png_path.name}
+        annotations.append(rows | {"segments_info": _segments_info(sample, categories)})
+        _write_image(sample, image_path)
+        write_panoptic_png(png_path, sample.segment_map)
         height, width = sample.segment_map.shape
-        images[sample.image_id] = {
-            "id": sample.image_id,
-            "file_name": image_path.name,
-            "width": width,
-            "height": height,
-        }
-        annotations.append(
-            {
-                "image_id": sample.image_id,
-                "file_name": f"{stem}.png",
-                "segments_info": segments_info,
-            }
-        )
+        size = {"width": width, "height": height}
+        images[sample.image_id] = {"id": sample.image_id, "file_name": image_path.name} | size
     content = {
         "images": list(images.values()),
         "annotations": annotations,
@@ -100,6 +89,11 @@ def write_coco_panoptic(
     }
     write_text_atomically(json_path, json.dumps(content))
     return json_path
+
+
+def _write_image(sample: PanopticSample, path: Path) -> None:
+    pixels = rearrange(sample.image, "C H W -> H W C").contiguous()
+    Image.fromarray(pixels.numpy()).save(path, quality=95)  # of JPEG; a PNG has none
 
 
 def _stem(image_id: int | str) -> str:

@@ -30,6 +30,8 @@ from minioneformer.hub import TOY
 from minioneformer.training.recipe import Recipe
 
 LEAST_SHARE = 0.5  # of the tensors that must fit; below it is another model
+# subtle: taken over, this constant would undo another `no_object_weight` without a word
+CONSTANT = "criterion.class_weights"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Start:
 
     Args:
         config: Of the model that they are of.
-        weights: By name, of model and criterion.
+        weights: By name, of model and criterion; none that follow from the configuration.
         class_names: Of the classes that it knows, by label.
     """
 
@@ -68,7 +70,8 @@ def read_start(source: str | Path) -> Start:
     else:
         config, modules, _ = read_model(folder)
     names = [config.id2label[label] for label in range(config.num_classes)]
-    return Start(config=config, weights=modules.state_dict(), class_names=names)
+    weights = {name: t for name, t in modules.state_dict().items() if name != CONSTANT}
+    return Start(config=config, weights=weights, class_names=names)
 
 
 def take_over(recipe: Recipe, source: str | Path) -> Recipe:
@@ -106,7 +109,8 @@ def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]
 
     Returns:
         What was taken, what was left, what began anew. Tensors of another size are in
-        `mismatched`. Query positions beyond those of the old model begin anew.
+        `mismatched`. Query positions beyond those of the old model begin anew. What follows from
+        the configuration, the weights of the classes in the loss, is none of this.
 
     Raises:
         ValueError: If less than half of the tensors fit; some that do not are named.
@@ -115,7 +119,7 @@ def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]
         From (sky, circle) to (circle, nucleus): row 0 of the class head is the old row 1, row 1
         is new, and the row of no object is the old one.
     """
-    own = modules.state_dict()
+    own = {name: t for name, t in modules.state_dict().items() if name != CONSTANT}
     taken = {
         name: start.weights[name]
         for name in own
@@ -129,7 +133,7 @@ def start_from(modules: TrainedModules, start: Start, class_names: Sequence[str]
             "take over its configuration."
         )
     done = taken | _class_rows(own, start, class_names) | _more_queries(own, start)
-    modules.load_state_dict(own | done)
+    modules.load_state_dict(modules.state_dict() | done)
     return LoadReport(
         loaded=tuple(name for name in own if name in done),
         skipped={name: "not part of the new model" for name in start.weights if name not in own},

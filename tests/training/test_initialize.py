@@ -54,7 +54,7 @@ def test_the_same_model_is_taken_over_whole(saved):
     folder, old = saved
     modules = other()
     report = start_from(modules, read_start(folder), ["sky", "circle"])
-    assert report.complete and not report.skipped
+    assert report.complete and not report.skipped and not report.mismatched
     assert all(torch.equal(modules.state_dict()[name], old[name]) for name in old)
 
 
@@ -78,6 +78,15 @@ def test_as_many_other_classes_are_not_taken_for_the_old_ones(saved):
     start_from(modules, read_start(folder), ["nucleus", "background"])
     new = modules.state_dict()[f"{HEAD}.weight"]
     assert torch.equal(new[:2], fresh[:2]) and torch.equal(new[2], old[f"{HEAD}.weight"][2])
+
+
+@pytest.mark.parametrize("names", [{0: "sky", 1: "circle"}, {0: "a", 1: "circle", 2: "b"}])
+def test_the_weight_of_no_object_is_that_of_the_new_configuration(saved, names):
+    folder, _ = saved
+    modules = other(no_object_weight=0.3, id2label=names, num_labels=len(names))
+    report = start_from(modules, read_start(folder), list(names.values()))
+    assert modules.criterion.class_weights.tolist() == pytest.approx([1.0] * len(names) + [0.3])
+    assert not report.mismatched and "criterion.class_weights" not in report.loaded
 
 
 def test_more_queries_keep_the_old_positions_and_the_task_token_last(saved):
